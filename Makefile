@@ -1,0 +1,73 @@
+# Needs python3 (3.11 or newer, with venv) and make. Every target makes what it needs in .venv, once.
+
+PYTHON ?= python3
+# More arguments for the program that a target runs: make test ARGS="-k cursor", make demo ARGS="--help"
+ARGS ?=
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	--build-constraint constraints.txt
+# It looks for Python on PATH, and would ask the network whether it is the newest.
+PYRIGHT := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright
+
+.PHONY: help demo test check bench evidence lock clean
+.DEFAULT_GOAL := help
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
+
+demo: $(VENV)/.demo ## the demo app, on http://127.0.0.1:8000 (PORT)
+	$(RUN) -m sse_relay demo $(ARGS)
+
+test: $(VENV)/.test ## all tests but the long ones
+	$(RUN) -m pytest $(ARGS)
+
+check: $(VENV)/.check ## lint, format, types, layers
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+	$(PYRIGHT)
+	$(PYRIGHT) --verifytypes sse_relay --ignoreexternal
+	$(VENV)/bin/lint-imports --no-logo
+
+bench: $(VENV)/.bench ## the benchmarks
+	$(RUN) -m benchmarks $(ARGS)
+
+evidence: $(VENV)/.test ## the tests that are too long for every push
+	$(RUN) -m pytest -m evidence $(ARGS) || test $$? -eq 5 # 5: there are none
+
+lock: ## write constraints.txt anew, from the pins in pyproject.toml
+	rm -rf $(VENV)/lock
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group dev
+	{ sed -n '/^#/p' constraints.txt; $(VENV)/lock/bin/python -m pip --disable-pip-version-check list --format=freeze --exclude-editable --exclude setuptools; } > $(VENV)/lock/constraints.txt
+	mv $(VENV)/lock/constraints.txt constraints.txt
+	rm -rf $(VENV)/lock
+
+clean: ## remove all that make and the tools made
+	rm -rf $(VENV) build dist .coverage htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than what it was installed from; an install that failed leaves none.
+$(VENV)/.pip: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --upgrade pip
+	touch $@
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.pip
+	$(PIP) --editable '.[demo,cli]'
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/.pip
+	$(PIP) --editable '.[all]' --group test
+	touch $@
+
+$(VENV)/.check: pyproject.toml constraints.txt | $(VENV)/.pip
+	$(PIP) --editable '.[all]' --group check
+	touch $@ $(VENV)/.test $(VENV)/.bench # it includes both
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/.pip
+	$(PIP) --editable '.[all]' --group bench
+	touch $@
