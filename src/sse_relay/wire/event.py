@@ -1,0 +1,119 @@
+"""One SSE message."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from sse_relay.exceptions import InvalidEventError
+from sse_relay.wire.encoder import MAX_RETRY, encode, encode_json
+
+if TYPE_CHECKING:
+    from sse_relay.outcome import Outcome
+
+__all__ = ["ServerSentEvent"]
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class ServerSentEvent:
+    r"""
+    One message of an event stream, as a sender means it and a reader gets it.
+
+    Args:
+        data: The payload; line breaks are kept as LF. None: no ``data:`` line, so that no reader dispatches it.
+        event: The event's name; None: unnamed, which browsers dispatch as ``message``.
+        id: What a browser sends back as ``Last-Event-ID``; None: the reader keeps the one it has.
+        retry: How long a reader waits before it reconnects, in milliseconds.
+        comment: Lines that readers skip; they keep idle connections open.
+        outcome: How the stream ended, on its last event. A note for the edge: not on the wire, not compared.
+        status: The HTTP status that the source asked for with this item. A note for the edge, too.
+
+    Raises:
+        InvalidEventError: A field is not text, or `retry` is out of range. What a name and an id must not contain is
+            checked when they are encoded.
+
+    Example:
+        >>> ServerSentEvent("Hi", event="text").encode()
+        b'event: text\ndata: Hi\n\n'
+    """
+
+    data: str | None
+    event: str | None
+    id: str | None
+    retry: int | None
+    comment: str | None
+    outcome: "Outcome | None" = field(compare=False, repr=False)
+    status: int | None = field(compare=False, repr=False)
+
+    def __new__(  # noqa: D102 - the class docstring describes it
+        cls,
+        data: str | None = "",
+        *,
+        event: str | None = None,
+        id: str | None = None,  # noqa: A002 - the field's name in the format
+        retry: int | None = None,
+        comment: str | None = None,
+        outcome: "Outcome | None" = None,
+        status: int | None = None,
+    ) -> Self:
+        if data is not None and not isinstance(data, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidEventError("data", data, "must be str; use ServerSentEvent.json for an object")
+        for name, value in (("event", event), ("id", id), ("comment", comment)):
+            if value is not None and not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidEventError(name, value, "must be str")
+        if retry is not None and (type(retry) is not int or not 0 <= retry <= MAX_RETRY):
+            raise InvalidEventError("retry", retry, f"must be whole milliseconds, from 0 to {MAX_RETRY}")
+        return make_event(data, event, id, retry, comment, outcome, status, cls)  # type: ignore[return-value]
+
+    @classmethod
+    def json(cls, obj: object, *, event: str | None = None, id: str | None = None) -> Self:  # noqa: A002
+        """
+        Make an event whose data is `obj` as compact JSON.
+
+        Args:
+            obj: A dict, list, pydantic model, dataclass, or anything else that is JSON.
+            event: The event's name.
+            id: The event's id.
+
+        Raises:
+            InvalidEventError: `obj` is not JSON (NaN and infinities are not), or a field is not text.
+        """
+        return cls(encode_json(obj), event=event, id=id)
+
+    encode = encode
+
+    def replace(self, **changes: Any) -> Self:  # noqa: ANN401 - any field's type
+        """Copy the event with some fields changed."""
+        fields = {name: getattr(self, name) for name in ServerSentEvent.__slots__}
+        return type(self)(**{**fields, **changes})
+
+
+class _Unfrozen:
+    """The same slots, assignable: a frozen dataclass's own constructor costs three times as much an event."""
+
+    __slots__ = ServerSentEvent.__slots__
+
+
+_new = object.__new__
+
+
+def make_event(  # noqa: PLR0917 - positional, because it is called once an event
+    data: str | None,
+    event: str | None = None,
+    id: str | None = None,  # noqa: A002
+    retry: int | None = None,
+    comment: str | None = None,
+    outcome: "Outcome | None" = None,
+    status: int | None = None,
+    cls: type[ServerSentEvent] = ServerSentEvent,
+) -> ServerSentEvent:
+    """Make an event of values whose types are known already."""
+    self: Any = _new(_Unfrozen)
+    self.data = data
+    self.event = event
+    self.id = id
+    self.retry = retry
+    self.comment = comment
+    self.outcome = outcome
+    self.status = status
+    self.__class__ = cls
+    made: ServerSentEvent = self
+    return made

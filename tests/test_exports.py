@@ -1,0 +1,64 @@
+"""The public names: what users may type, and nothing by accident."""
+
+import sse_relay
+from sse_relay import adapters, combinators, dialects, testing, wire
+
+WIRE = {"Cursor", "EventDecoder", "ServerSentEvent"}
+COMBINATORS = {
+    "CancelToken",
+    "EventChannel",
+    "as_events",
+    "cancellable",
+    "from_sse",
+    "from_thread",
+    "guard_terminal",
+    "idle_timeout",
+    "keepalive",
+    "render",
+    "watch_outcome",
+}
+OUTCOME = {"ErrorCatalog", "ErrorInfo", "Outcome"}
+DELTAS = {"Delta", "Finish", "ReasoningDelta", "RefusalDelta", "TextDelta", "ToolCallDelta", "ToolResult", "Usage"}
+ERRORS = {
+    "ChannelClosedError",
+    "ChannelFullError",
+    "CursorMismatchError",
+    "DrainingError",
+    "EventTooLargeError",
+    "IdempotencyConflictError",
+    "IdleTimeoutError",
+    "InvalidCursorError",
+    "InvalidEventError",
+    "RunConflictError",
+    "RunExpiredError",
+    "RunNotFoundError",
+    "SSERelayError",
+    "StoreContractError",
+    "StoreUnavailableError",
+    "StreamCancelledError",
+    "StreamIncompleteError",
+}
+
+
+def test_the_first_hour_names() -> None:
+    """`sse_relay` has the wire, the combinators, the outcome and the errors, and each name resolves to its module's."""
+    assert set(sse_relay.__all__) == WIRE | COMBINATORS | OUTCOME | ERRORS
+    for name in sse_relay.__all__:
+        assert name in dir(sse_relay)
+        assert getattr(sse_relay, name).__module__.startswith("sse_relay.")
+
+
+def test_the_layers_names() -> None:
+    """Each layer exports what its first page names."""
+    assert set(wire.__all__) == WIRE
+    assert set(combinators.__all__) == COMBINATORS
+    assert set(dialects.__all__) == DELTAS | {"Dialect", "Native", "RenderContext", "Renderer", "delta_of", "event_of"}
+    assert set(testing.__all__) >= {"combinator_laws", "run_virtual"}
+    assert not hasattr(adapters, "__all__")
+
+
+def test_every_name_in_all_exists() -> None:
+    """`from module import *` works in each layer."""
+    for module in (wire, combinators, dialects, testing):
+        for name in module.__all__:
+            assert hasattr(module, name)
