@@ -1,0 +1,22 @@
+"""Async iterables in, async iterator out: asyncio, but no I/O, no server, no store."""
+
+from sse_relay.combinators.cancellation import CancelToken, cancellable
+from sse_relay.combinators.channel import EventChannel
+from sse_relay.combinators.keepalive import idle_timeout, keepalive
+from sse_relay.combinators.render import render
+from sse_relay.combinators.source import as_events, from_sse, from_thread
+from sse_relay.combinators.terminal import guard_terminal, watch_outcome
+
+__all__ = [
+    "CancelToken",
+    "EventChannel",
+    "as_events",
+    "cancellable",
+    "from_sse",
+    "from_thread",
+    "guard_terminal",
+    "idle_timeout",
+    "keepalive",
+    "render",
+    "watch_outcome",
+]
