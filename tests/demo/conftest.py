@@ -1,0 +1,46 @@
+"""Servers for the demo's tests: uvicorn in a thread, on an ephemeral port of 127.0.0.1."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+import uvicorn
+
+from sse_relay.demo import DemoApp
+from sse_relay.demo.server import DemoServer, listen
+
+Serve = Callable[[uvicorn.Server], str]
+
+
+def stop(server: uvicorn.Server, thread: threading.Thread) -> None:
+    """End a server and wait for its thread."""
+    server.should_exit = True
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Serve]:
+    """Run a server until the module's tests are done; gives its base URL."""
+    with ExitStack() as stack:
+
+        def run(server: uvicorn.Server) -> str:
+            sock = stack.enter_context(listen("127.0.0.1", 0))
+            thread = threading.Thread(target=server.run, args=([sock],), daemon=True)
+            thread.start()
+            stack.callback(stop, server, thread)
+            until = time.monotonic() + 10
+            while not server.started:
+                assert time.monotonic() < until, "the server did not start"
+                time.sleep(0.01)
+            return f"http://127.0.0.1:{sock.getsockname()[1]}"
+
+        yield run
+
+
+@pytest.fixture(scope="module")
+def serve_demo(serve: Serve) -> Callable[[DemoApp], str]:
+    """Run a demo app; gives its base URL."""
+    return lambda app: serve(DemoServer(app))
