@@ -576,9 +576,15 @@ def test_silence_may_be_endless() -> None:
     """With `idle_timeout=None` a reader waits for as long as it takes."""
 
     async def main() -> None:
-        channel: Channel = EventChannel(idle_timeout=None)
-        asyncio.get_running_loop().call_later(1e6, channel.push, "late")
-        assert await anext(channel) == "late"
+        for endless in (None, float("inf")):
+            channel: Channel = EventChannel(idle_timeout=endless)
+            loop = asyncio.get_running_loop()
+            reader = asyncio.create_task(everything(channel))
+            await asyncio.sleep(0)
+            assert not loop._scheduled  # type: ignore[attr-defined] # no timer at all
+            loop.call_later(1e6, channel.push, "late")
+            loop.call_later(1e6, channel.close)
+            assert await reader == ["late"]
 
     run_virtual(main())
 
@@ -667,6 +673,27 @@ def test_cancelled_reader_loses_nothing() -> None:
             await feeders[-1]
 
         assert await cancel_at_every_await(make, check) >= 4
+
+    run_virtual(main())
+
+
+def test_push_that_wakes_a_cancelled_reader_is_no_error() -> None:
+    """I9: a thread whose push finds the reader waiting, and then cancelled, disturbs nobody; its item is kept."""
+
+    async def main() -> None:
+        problems: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
+        channel: Channel = EventChannel(idle_timeout=None)
+        reader = asyncio.create_task(everything(channel))
+        await asyncio.sleep(0)
+        thread, _ = in_thread(lambda: channel.push("x"))
+        joined(thread)
+        channel._reader.future.cancel()  # type: ignore[union-attr] # before what the thread scheduled
+        reader.cancel()
+        await asyncio.wait({reader})
+        await asyncio.sleep(0)
+        assert not problems
+        assert await anext(channel) == "x"
 
     run_virtual(main())
 
@@ -827,3 +854,27 @@ def test_fail_takes_an_exception(exc: Any) -> None:
     channel.push("x")
     channel.close()
     assert run_virtual(everything(channel)) == ["x"]
+
+
+def test_ended_tells_a_step_from_the_end() -> None:
+    """H5: a reader of steps knows when there is no further one, and does not miss the error at the end."""
+
+    async def main() -> None:
+        channel: EventChannel[str] = EventChannel()
+        channel.push("a")
+        channel.step_end()
+        channel.push("b")
+        channel.close()
+        steps: list[list[str]] = []
+        while not channel.ended:
+            steps.append([item async for item in channel])
+        assert steps == [["a"], ["b"]]
+
+        failing: EventChannel[str] = EventChannel()
+        failing.fail(ValueError("boom"))
+        assert not failing.ended
+        with pytest.raises(ValueError, match="boom"):
+            await anext(failing)
+        assert failing.ended
+
+    run_virtual(main())

@@ -87,6 +87,7 @@ class Marked:
 
     name = "marked"
     headers: dict[str, str] = {}  # noqa: RUF012 - as a plain class would
+    reason_ends = True
     has_ids = False
     heartbeat = b": ping\n\n"
     resume: Literal["offset", "from_start"] = "from_start"
@@ -449,8 +450,14 @@ def test_whole_stream_is_a_clean_end() -> None:
     assert guarded[-1].outcome == Outcome("completed", "stop")
 
 
+def test_native_end_is_required() -> None:
+    """B5: a native stream always has its end: one that is cut after its stop reason is incomplete."""
+    with pytest.raises(StreamIncompleteError):
+        everything(from_sse(Watched('event: finish\ndata: {"reason":"stop"}\n\n'), dialect=Native()))
+
+
 def test_stated_reason_is_enough() -> None:
-    """B5: where the dialect states its stop reason ahead, a source may end without its terminal."""
+    """B5: where the dialect says so, a source that stated its stop reason may end without its terminal."""
     events = everything(from_sse(Watched('data: {"stop_reason":"end_turn"}\n\n'), dialect=Marked()))
     assert [event.outcome for event in events] == [None]
     with pytest.raises(StreamIncompleteError, match="marked"):
@@ -739,8 +746,8 @@ def test_reader_that_leaves_stops_the_thread(how: str) -> None:
     asyncio.run(main())  # the thread takes real time
 
 
-def test_blocked_thread_ends_when_the_reader_leaves() -> None:
-    """L7: a thread that waits for room is woken by a reader that leaves, and the stream may be closed again."""
+def test_blocked_thread_ends_when_the_reader_leaves(caplog: pytest.LogCaptureFixture) -> None:
+    """L7: a thread that waits for room is woken by a reader that leaves, quietly; the stream may be closed again."""
     iterable = Blocking(1000)
 
     async def main() -> None:
@@ -754,6 +761,7 @@ def test_blocked_thread_ends_when_the_reader_leaves() -> None:
             await anext(stream)
 
     asyncio.run(main())
+    assert not caplog.records
 
 
 def test_iterable_that_nobody_reads_is_closed_unread() -> None:
@@ -787,6 +795,7 @@ def test_thread_that_blocks_is_abandoned(caplog: pytest.LogCaptureFixture) -> No
     ]
     assert not iterable.closed_in
     (thread,) = [thread for thread in threading.enumerate() if thread.name == "sse_relay.from_thread"]
+    assert thread.daemon, "it would hold up the end of the process"
     iterable.release.set()
     joined(thread)
     assert iterable.closed_in == ["sse_relay.from_thread"]

@@ -79,7 +79,7 @@ def test_source_that_is_no_async_iterable_is_refused(name: str) -> None:
     unawaited = coroutine()
     for source, advice in (
         (["a"], "from_thread"),
-        ("text", "from_thread"),
+        ("text", "yield it from"),
         (iter([1]), "from_thread"),
         (generator, "call it"),
         (unawaited, "await it"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -18,9 +18,10 @@ from sse_relay import (
     guard_terminal,
     idle_timeout,
     keepalive,
+    render,
     watch_outcome,
 )
-from sse_relay.dialects import Finish, Native, TextDelta
+from sse_relay.dialects import Finish, Native, RenderContext, TextDelta
 from sse_relay.testing import Probe, cancel_at_every_await, run_virtual
 
 Source = Callable[[], AsyncIterable[Any]]
@@ -266,6 +267,40 @@ def test_recognised_terminal_passes_as_it_is() -> None:
     (last,) = run_virtual(collect(guard_terminal(source())))
     assert last == sent
     assert last.outcome == Outcome("failed", "error", ErrorInfo("overloaded", "Try later.", "e1"))
+
+
+class TwoFrames(Native):
+    """A dialect whose failure has two frames, each of which it would recognise as a terminal."""
+
+    name = "two frames"
+
+    def outcome_of(self, event: ServerSentEvent) -> Outcome | None:
+        if event.event == "error":
+            return Outcome("failed", "error")
+        return Outcome("completed") if event.data == "[DONE]" else None
+
+    def renderer(self, context: RenderContext) -> "TwoFrames":
+        return self
+
+    def preamble(self) -> Sequence[ServerSentEvent]:
+        return ()
+
+    def event(self, offset: int, event: ServerSentEvent) -> Sequence[ServerSentEvent]:
+        return (event,)
+
+    def end(self, outcome: Outcome) -> Sequence[ServerSentEvent]:
+        done = ServerSentEvent("[DONE]")
+        return (done,) if outcome.error is None else (ServerSentEvent("{}", event="error"), done)
+
+
+def test_terminal_of_several_events_stays_whole() -> None:
+    """A guard over a rendered guard passes every frame of the terminal, and its outcome (what the HTTP edge builds)."""
+    dialect = TwoFrames()
+    events = run_virtual(collect(guard_terminal(render(guard_terminal(raises()), dialect), dialect=dialect)))
+    assert [event.event or event.data for event in events] == ["a", "error", "[DONE]"]
+    assert [event.outcome and event.outcome.status for event in events] == [None, None, "failed"]
+    assert events[-1].outcome is not None
+    assert events[-1].outcome.error is not None
 
 
 def test_incomplete_source_fails() -> None:

@@ -4,7 +4,6 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -112,41 +111,65 @@ def test_deadlock_cleans_up() -> None:
     assert cleaned
 
 
-@pytest.mark.parametrize("patience", [0.0, 5.0])
-def test_thread_wakes_the_loop(patience: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop waits in real time for a thread, for as long as its patience lasts, and then takes it for a deadlock."""
-    monkeypatch.setattr(clock, "_DEADLOCK_AFTER", patience)
-    looked = threading.Event()
-    answer = threading.Event()
+def test_thread_wakes_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop without a timer waits in real time for a thread that may wake it."""
+    waits = threading.Event()
 
-    def look(wait: Callable[[], bool]) -> bool:
-        looked.set()
-        return wait()
+    def patience(selector: object) -> float:
+        waits.set()
+        return clock._DEADLOCK_AFTER
 
-    async def main() -> str:
+    monkeypatch.setattr(clock._VirtualSelector, "_patience", patience)
+
+    async def main() -> float:
         loop = asyncio.get_running_loop()
-        woken: asyncio.Future[str] = loop.create_future()
+        woken = asyncio.Event()
 
         def wake() -> None:
-            if look(answer.wait):
-                loop.call_soon_threadsafe(woken.set_result, "woken")
+            assert waits.wait(clock._DEADLOCK_AFTER)
+            loop.call_soon_threadsafe(woken.set)
 
         thread = threading.Thread(target=wake)
         thread.start()
-        try:
-            if patience:
-                answer.set()
-            return await woken
-        finally:
-            answer.set()
-            thread.join()
+        await woken.wait()
+        thread.join()
+        return loop.time()
 
-    if patience:
-        assert run_virtual(main()) == "woken"
-    else:
+    assert run_virtual(main()) == 0
+
+
+def test_thread_that_never_wakes_the_loop_is_a_deadlock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The patience with a thread ends, and then it is a deadlock."""
+    monkeypatch.setattr(clock, "_DEADLOCK_AFTER", 0.01)
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+    try:
         with pytest.raises(RuntimeError, match="deadlock"):
-            run_virtual(main())
-    assert looked.is_set()
+            run_virtual(asyncio.Event().wait())
+    finally:
+        release.set()
+        thread.join()
+
+
+def test_patience_is_for_those_who_may_wake_the_loop() -> None:
+    """A loop that is alone is not waited for; a thread or a socket gets five seconds of real time."""
+    if threading.active_count() == 1:  # else another test's thread may wake the loop
+        loop = VirtualClockLoop()
+        assert loop._selector_clock._patience() == 0
+        release = threading.Event()
+        thread = threading.Thread(target=release.wait)
+        thread.start()
+        assert loop._selector_clock._patience() == 5
+        release.set()
+        thread.join()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            loop.add_reader(ours, print)
+            assert loop._selector_clock._patience() == 5
+            loop.remove_reader(ours)
+        assert loop._selector_clock._patience() == 0
+        loop.close()
 
 
 def test_thread_wakes_the_loop_while_a_timer_is_set() -> None:
@@ -166,7 +189,7 @@ def test_thread_wakes_the_loop_while_a_timer_is_set() -> None:
 
 
 def test_socket_wakes_the_loop() -> None:
-    """A loop with a socket waits for it in real time, too."""
+    """What a socket has already comes before the next timer, and no time passes for it."""
 
     async def main() -> bytes:
         ours, theirs = socket.socketpair()
@@ -175,8 +198,12 @@ def test_socket_wakes_the_loop() -> None:
             loop = asyncio.get_running_loop()
             reading = asyncio.create_task(loop.sock_recv(ours, 10))
             await asyncio.sleep(0)
+            timer = loop.call_later(1000, reading.cancel)
             theirs.send(b"hello")
-            return await reading
+            received = await reading
+            timer.cancel()
+            assert loop.time() == 0
+            return received
 
     assert run_virtual(main()) == b"hello"
 

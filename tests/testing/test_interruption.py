@@ -2,10 +2,11 @@
 
 import asyncio
 from contextlib import suppress
+from itertools import count
 
 import pytest
 
-from sse_relay.testing import cancel_at_every_await, cancelled_at, run_virtual
+from sse_relay.testing import cancel_at_every_await, cancelled_at, interruption, run_virtual
 
 
 async def nothing(step: int) -> None:
@@ -177,6 +178,27 @@ def test_again_counts_awaits() -> None:
 
             assert await cancel_at_every_await(work, check, again=again) == 4
             assert cut == [*first, "a", "b", "c"]
+
+    run_virtual(main())
+
+
+def test_work_that_never_ends_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work with no end to its awaits is an AssertionError, and not a test that hangs."""
+    monkeypatch.setattr(interruption, "_MOST_AWAITS", 20)
+
+    async def main() -> None:
+        rounds: list[int] = []
+
+        async def work() -> None:
+            for _ in count():
+                await asyncio.sleep(0)
+
+        async def check(step: int) -> None:
+            rounds.append(step)
+
+        with pytest.raises(AssertionError, match="the work never ends"):
+            await cancel_at_every_await(work, check)
+        assert rounds == list(range(1, 20))
 
     run_virtual(main())
 

@@ -51,17 +51,17 @@ class Stream:
 # ── Combinators that keep the laws ───────────────────────────────────────────────────────────────────────────────────
 
 
+async def plain_items(source: Source) -> AsyncGenerator[Any, None]:
+    try:
+        async for item in source:
+            yield item
+    finally:
+        await close(source)
+
+
 def plain(source: Source) -> AsyncIterator[Any]:
     """The simplest that is right: a generator that closes its source in `finally`."""
-
-    async def items() -> AsyncGenerator[Any, None]:
-        try:
-            async for item in source:
-                yield item
-        finally:
-            await close(source)
-
-    return Stream(items(), source)
+    return Stream(plain_items(source), source)
 
 
 def talkative(source: Source) -> AsyncIterator[Any]:
@@ -183,6 +183,16 @@ def leaves_a_task(source: Source) -> AsyncIterator[Any]:
     return Stream(items(), source)
 
 
+def starts_a_task_at_once(source: Source) -> AsyncIterator[Any]:
+    """It starts a task when it is called, which nobody ends if nothing is read."""
+    task = asyncio.create_task(asyncio.sleep(1e6))
+
+    class Started(Stream):
+        held = task
+
+    return Started(plain_items(source), source)
+
+
 async def leaves_closing_to_the_collector(source: Source) -> AsyncGenerator[Any, None]:
     """It has no `finally`: what closes its source is its end only."""
     async for item in source:
@@ -191,9 +201,7 @@ async def leaves_closing_to_the_collector(source: Source) -> AsyncGenerator[Any,
 
 def forgets_when_unread(source: Source) -> AsyncIterator[Any]:
     """It closes its source in a `finally` that never runs where nothing was read."""
-    stream = plain(source)
-    assert isinstance(stream, Stream)
-    return stream.items
+    return plain_items(source)
 
 
 def starts_when_closed(source: Source) -> AsyncIterator[Any]:
@@ -204,9 +212,7 @@ def starts_when_closed(source: Source) -> AsyncIterator[Any]:
             await anext(self.items, None)
             await super().aclose()
 
-    stream = plain(source)
-    assert isinstance(stream, Stream)
-    return Eager(stream.items, source)
+    return Eager(plain_items(source), source)
 
 
 def hangs_on_close(source: Source) -> AsyncIterator[Any]:
@@ -216,9 +222,7 @@ def hangs_on_close(source: Source) -> AsyncIterator[Any]:
         async def aclose(self) -> None:
             await asyncio.get_running_loop().create_future()
 
-    stream = plain(source)
-    assert isinstance(stream, Stream)
-    return Hanging(stream.items, source)
+    return Hanging(plain_items(source), source)
 
 
 def closes_once_only(source: Source) -> AsyncIterator[Any]:
@@ -232,9 +236,7 @@ def closes_once_only(source: Source) -> AsyncIterator[Any]:
             self.closed = True
             await super().aclose()
 
-    stream = plain(source)
-    assert isinstance(stream, Stream)
-    return Once(stream.items, source)
+    return Once(plain_items(source), source)
 
 
 async def swallows_errors(source: Source) -> AsyncGenerator[Any, None]:
@@ -370,6 +372,17 @@ def hangs_when_cancelled(source: Source) -> AsyncIterator[Any]:
     return Stream(items(), source)
 
 
+def throttles_without_cleanup(source: Source) -> AsyncIterator[Any]:
+    """I9: a cancellation of its own wait leaves the source open."""
+
+    async def items() -> AsyncGenerator[Any, None]:
+        async for item in source:
+            yield item
+            await asyncio.sleep(0.02)
+
+    return Stream(items(), source)
+
+
 def leaves_the_source_open_when_cancelled(source: Source) -> AsyncIterator[Any]:
     """I9: a cancellation of its own first await skips the cleanup."""
 
@@ -484,11 +497,15 @@ def drops_for_slow_readers(source: Source) -> AsyncIterator[Any]:
         (closes_on_break, says_nothing, "the stream ended with 1 items to come"),
         (closes_unread, forgets_when_unread, "the source of an unread stream was not closed"),
         (closes_unread, starts_when_closed, "the source of an unread stream was read"),
+        (closes_unread, starts_a_task_at_once, "tasks are left behind"),
+        (exceptions_pass, leaves_a_task, "tasks are left behind"),
         (exceptions_pass, swallows_errors, "an error came out as"),
         (exceptions_pass, replaces_errors, "instead of the source's error came RuntimeError"),
         (exceptions_pass, completes_errors, "an error came out as"),
         (exceptions_pass, drops_items_before_an_error, "items before an error came out as"),
         (exceptions_pass, drops_all_before_an_error, r"an error came out as \[\]"),
+        (cancellation_propagates, leaves_a_task, "tasks are left behind"),
+        (cancellation_propagates, throttles_without_cleanup, "the source of a cancelled reader was not closed"),
         (cancellation_propagates, swallows_cancellation, "a reader that was cancelled ended with"),
         (cancellation_propagates, carries_on, "cancelling the reader hangs"),
         (cancellation_propagates, swallows_the_second_cancellation, "a reader that was cancelled ended with"),
@@ -498,7 +515,10 @@ def drops_for_slow_readers(source: Source) -> AsyncIterator[Any]:
         (cancellation_is_safe_anywhere, leaves_the_source_open_when_cancelled, "cancelled at await 1 was not closed"),
         (cancellation_is_safe_anywhere, leaves_a_task, "tasks are left behind"),
         (reads_ahead_boundedly, buffers_everything, "5000 items were read ahead"),
+        (reads_ahead_boundedly, leaves_a_task, "tasks are left behind"),
+        (one_task_owns_the_source, leaves_a_task, "tasks are left behind"),
         (one_task_owns_the_source, one_task_an_item, "the source ran in 20. tasks"),
+        (waits_with_the_source, leaves_a_task, "tasks are left behind"),
         (waits_with_the_source, gives_up_on_slow_sources, "5 items came out as"),
         (waits_with_the_source, drops_for_slow_readers, "5 items came out as"),
     ],
@@ -516,6 +536,18 @@ def test_every_law_is_proved() -> None:
     assert {law for law, _, _ in cases.args[1]} == set(combinator_laws)
 
 
+def test_timeout_of_a_combinator_is_no_hang() -> None:
+    """A combinator's own TimeoutError comes out as itself, and is not taken for the law's patience."""
+
+    async def times_out(source: Source) -> AsyncGenerator[Any, None]:
+        async for _ in source:
+            raise TimeoutError("its own")
+            yield
+
+    with pytest.raises(TimeoutError, match="its own"):
+        run_virtual(reads_ahead_boundedly(times_out))
+
+
 def test_another_context_is_found() -> None:
     """A source that one task runs in two contexts is found, though its tasks are one."""
 
@@ -527,9 +559,7 @@ def test_another_context_is_found() -> None:
                 finally:
                     source.same_context = False  # type: ignore[attr-defined] # what a foreign reset would note
 
-        stream = plain(source)
-        assert isinstance(stream, Stream)
-        return Elsewhere(stream.items, source)
+        return Elsewhere(plain_items(source), source)
 
     with pytest.raises(AssertionError, match="cleaned up in another context"):
         run_virtual(one_task_owns_the_source(cleans_up_elsewhere))

@@ -77,6 +77,12 @@ class EventChannel(Generic[T]):
         self._pushers: deque[_Waiter] = deque()
         self._changed = threading.Condition()  # guards all of the above; blocked threads wait on it
 
+    @property
+    def ended(self) -> bool:
+        """Whether the reader has all that there will be: ``while not channel.ended`` reads step after step."""
+        with self._changed:
+            return self._closed and self._error is None and not self._size and len(self._steps) == 1
+
     def push(self, item: T) -> Awaitable[None]:
         """
         Add an item; from any thread.

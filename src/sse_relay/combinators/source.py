@@ -98,7 +98,7 @@ def from_sse(
     Parse a source that is an event stream already: text or bytes, split anywhere.
 
     With a dialect, its terminal is recognised: the event carries the `Outcome`, it is the last one, and a source that
-    ends without it was cut off. (Where the dialect states its stop reason ahead, that is enough.)
+    ends without it was cut off. (A dialect may say that a stop reason stated ahead is enough: `reason_ends`.)
 
     **Order and delivery**: each whole event, in order, also those ahead of one that is too large.
     **Closing**: closes the source. **Cancellation** of the reader closes it too.
@@ -154,7 +154,7 @@ async def _from_sse(
                 raise error
         if status is not None:
             yield ServerSentEvent(None, status=status)
-        if dialect is not None and recogniser is not None and recogniser.reason is None:
+        if dialect is not None and recogniser is not None and not recogniser.may_end:
             raise StreamIncompleteError(dialect.name)
     finally:
         await close(source)

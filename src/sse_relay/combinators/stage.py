@@ -123,6 +123,8 @@ def require_source(source: Any) -> None:  # noqa: ANN401 - whatever a caller pas
         advice = "call it: pass generator(), not generator"
     elif isawaitable(source):
         advice = "await it first"
+    elif isinstance(source, (str, bytes)):
+        advice = "yield it from an async generator"
     elif hasattr(source, "__iter__"):
         advice = "use from_thread(iterable) for a blocking iterable"
     else:

@@ -65,9 +65,10 @@ class Dialect(Protocol):
     """
     What one kind of client, or of source, speaks.
 
-    A dialect may also have two members that `Recogniser` uses: ``reason_of(event) -> str | None``, the stop reason that
-    an event states ahead of the terminal (``[DONE]`` does not say why); and ``marks``, the set of the only event names
-    that `outcome_of` and `reason_of` need to see.
+    A dialect may also have three members that `Recogniser` uses: ``reason_of(event) -> str | None``, the stop reason
+    that an event states ahead of the terminal (``[DONE]`` does not say why); ``reason_ends``, true if a source that has
+    stated it may end without its terminal; and ``marks``, the set of the only event names that `outcome_of` and
+    `reason_of` need to see.
     """
 
     @property
@@ -118,22 +119,32 @@ class Recogniser:
         reason: The stop reason that was stated so far.
     """
 
-    __slots__ = ("_outcome_of", "_reason_of", "marks", "reason")
+    __slots__ = ("_outcome_of", "_reason_ends", "_reason_of", "marks", "reason")
 
     def __init__(self, dialect: Dialect) -> None:
         self._outcome_of = dialect.outcome_of
         self._reason_of: Callable[[ServerSentEvent], str | None] | None = getattr(dialect, "reason_of", None)
+        self._reason_ends: bool = getattr(dialect, "reason_ends", False)
         self.marks = _marks(dialect)
         self.reason: str | None = None
 
     def outcome_of(self, event: ServerSentEvent) -> Outcome | None:
-        """Recognise a terminal of the dialect, or one that another combinator recognised; None for other events."""
+        """
+        Recognise a terminal of the dialect, or one that another combinator recognised; None for other events.
+
+        A `TerminalPart` is none: the last event of that terminal is still to come.
+        """
         outcome = event.outcome
-        if outcome is None and event.event in self.marks:
+        if outcome is None and event.event in self.marks and not isinstance(event, TerminalPart):
             outcome = self._outcome_of(event)
             if outcome is None and self._reason_of is not None:
                 self.reason = self._reason_of(event) or self.reason
         return outcome and outcome.because(self.reason)
+
+    @property
+    def may_end(self) -> bool:
+        """Whether a source that speaks the dialect may end here, without its terminal."""
+        return self._reason_ends and self.reason is not None
 
     def completed(self) -> Outcome:
         """Tell the outcome of a source that returned without a terminal, and may do so."""

@@ -39,14 +39,12 @@ class _VirtualSelector(selectors.DefaultSelector):
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        events = super().select(0)
-        if events or timeout == 0:
+        if events := super().select(0):
             return events
-        if timeout is None:
-            if not (events := super().select(self._patience())):
-                raise RuntimeError("deadlock: every task waits, and no timer is set")
-            return events
-        self.now += timeout
+        if timeout is not None:
+            self.now += timeout
+        elif not (events := super().select(self._patience())):
+            raise RuntimeError("deadlock: every task waits, and no timer is set")
         return events
 
     def _patience(self) -> float:

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 __all__ = ["cancel_at_every_await", "cancelled_at"]
 
 T = TypeVar("T")
+_MOST_AWAITS = 10_000
 
 
 async def cancelled_at(work: Coroutine[Any, Any, T], steps: Collection[int]) -> tuple[T, int]:
@@ -40,9 +41,10 @@ async def cancel_at_every_await(
         How many awaits the work has.
 
     Raises:
-        AssertionError: The work swallowed the cancellation, or replaced it by another exception (its cause).
+        AssertionError: The work swallowed the cancellation, or replaced it by another exception (its cause), or has
+            10,000 awaits and more.
     """
-    for step in range(1, 10_000):
+    for step in range(1, _MOST_AWAITS):
         counted = _Counted(make(), {step, step + again})
         task = asyncio.create_task(_run(counted))
         await asyncio.wait({task})

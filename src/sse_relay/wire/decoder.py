@@ -28,11 +28,11 @@ __all__ = ["EventDecoder"]
 
 _BOM = b"\xef\xbb\xbf"
 _FIELD_LINE = re.compile(rb"\n[^:\n]")
-# Most events have one line of data, a name or none, and an id at either end or none: one match reads them whole. Any
-# other block, also one with an empty name or id, is matched as it is, and its lines are read one by one. Possessive
-# (`++`): no line is scanned twice, and the matcher keeps nothing to go back to.
+# Most events have a name or none, then their data, and an id at either end or none: one match reads them whole.
+# Any other block, also one with an empty name or id, is matched as it is, and its lines are read one by one.
+# Possessive (`++`): no line is scanned twice, and the matcher keeps nothing to go back to.
 _BLOCKS = re.compile(
-    r"(?:id: ?+([^\n\0]++)\n|)(?:event: ?+(.++)\n|)data: ?+(.*+)\n(?:id: ?+([^\n\0]++)\n|)\n"
+    r"(?:id: ?+([^\n\0]++)\n|)(?:event: ?+(.++)\n|)data: ?+(.*+)((?:\ndata: .*+)*+)\n(?:id: ?+([^\n\0]++)\n|)\n"
     r"|((?:.++\n)++)\n"
 ).findall
 _RETRY_DIGITS = len(str(MAX_RETRY))  # int() of thousands of digits raises
@@ -144,13 +144,14 @@ class EventDecoder:
 
     def _parse(self, whole: bytes) -> "list[ServerSentEvent]":
         events: list[ServerSentEvent] = []
-        for id_ahead, name, data, id_behind, other in _BLOCKS(whole.decode("utf-8", "replace")):
+        for id_ahead, name, line, more, id_behind, other in _BLOCKS(whole.decode("utf-8", "replace")):
             if other:
                 self._parse_lines(other, events)
                 continue
             event_id = id_behind or id_ahead or None
             if event_id is not None:
                 self.last_event_id = event_id
+            data = line + more.replace("\ndata: ", "\n") if more else line
             events.append(make_event(data, name or None, event_id))
         return events
 
