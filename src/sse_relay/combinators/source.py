@@ -16,6 +16,7 @@ from sse_relay.dialects.deltas import DELTA_NAMES, Delta, event_of
 from sse_relay.dialects.protocol import Dialect, Recogniser
 from sse_relay.exceptions import ChannelClosedError, EventTooLargeError, StreamIncompleteError
 from sse_relay.wire.decoder import EventDecoder
+from sse_relay.wire.encoder import to_utf8
 from sse_relay.wire.event import ServerSentEvent, make_event
 
 __all__ = ["as_events", "from_sse", "from_thread", "to_event"]
@@ -162,10 +163,7 @@ async def _from_sse(
 
 def _bytes(chunk: object) -> bytes:
     if isinstance(chunk, str):
-        try:
-            return chunk.encode()
-        except UnicodeEncodeError:  # half a surrogate pair is not text
-            return chunk.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+        return to_utf8(chunk)
     if isinstance(chunk, (bytes, bytearray, memoryview)):
         return bytes(cast("bytes", chunk))
     raise TypeError(f"an event stream must come as text or bytes, not {type(chunk).__qualname__}; use as_events")
