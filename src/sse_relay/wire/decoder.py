@@ -32,7 +32,8 @@ _FIELD_LINE = re.compile(rb"\n[^:\n]")
 # Any other block, also one with an empty name or id, is matched as it is, and its lines are read one by one.
 # Possessive (`++`): no line is scanned twice, and the matcher keeps nothing to go back to.
 _BLOCKS = re.compile(
-    r"(?:id: ?+([^\n\0]++)\n|)(?:event: ?+(.++)\n|)data: ?+(.*+)((?:\ndata: .*+)*+)\n(?:id: ?+([^\n\0]++)\n|)\n"
+    r"(?:id: ?+([^\n\0]++)\n|)(?:event: ?+(.++)\n|)data: ?+(.*+)"
+    r"(?:\n\n|((?:\ndata: .*+)*+)\n(?:id: ?+([^\n\0]++)\n|)\n)"
     r"|((?:.++\n)++)\n"
 ).findall
 _RETRY_DIGITS = len(str(MAX_RETRY))  # int() of thousands of digits raises

@@ -54,13 +54,14 @@ class ServerSentEvent:
         outcome: "Outcome | None" = None,
         status: int | None = None,
     ) -> Self:
-        if data is not None and not isinstance(data, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidEventError("data", data, "must be str; use ServerSentEvent.json for an object")
-        for name, value in (("event", event), ("id", id), ("comment", comment)):
-            if value is not None and not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise InvalidEventError(name, value, "must be str")
-        if retry is not None and (type(retry) is not int or not 0 <= retry <= MAX_RETRY):
-            raise InvalidEventError("retry", retry, f"must be whole milliseconds, from 0 to {MAX_RETRY}")
+        if (
+            (data is not None and type(data) is not str)
+            or (event is not None and type(event) is not str)
+            or (id is not None and type(id) is not str)
+            or comment is not None
+            or retry is not None
+        ):
+            _require_fields((data, event, id, comment), retry)
         return make_event(data, event, id, retry, comment, outcome, status, cls)  # type: ignore[return-value]
 
     @classmethod
@@ -84,6 +85,15 @@ class ServerSentEvent:
         """Copy the event with some fields changed."""
         fields = {name: getattr(self, name) for name in ServerSentEvent.__slots__}
         return type(self)(**{**fields, **changes})
+
+
+def _require_fields(texts: tuple[object, ...], retry: object) -> None:
+    for name, value in zip(("data", "event", "id", "comment"), texts, strict=True):
+        if value is not None and not isinstance(value, str):
+            advice = "; use ServerSentEvent.json for an object" if name == "data" else ""
+            raise InvalidEventError(name, value, f"must be str{advice}")
+    if retry is not None and (type(retry) is not int or not 0 <= retry <= MAX_RETRY):
+        raise InvalidEventError("retry", retry, f"must be whole milliseconds, from 0 to {MAX_RETRY}")
 
 
 class _Unfrozen:
