@@ -71,9 +71,10 @@ async def _guarded(
         try:
             async for item in source:
                 event = item if type(item) is ServerSentEvent else to_event(item)
-                if event.event is not None or event.id is not None:
+                name = event.event
+                if (name is not None and not name.isprintable()) or event.id is not None:
                     require_encodable(event)
-                if (event.event in marks or event.outcome is not None) and (outcome := recognise(event)) is not None:
+                if (name in marks or event.outcome is not None) and (outcome := recognise(event)) is not None:
                     terminal = event.replace(outcome=outcome)
                     break
                 yield event
