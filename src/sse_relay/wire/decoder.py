@@ -149,11 +149,12 @@ class EventDecoder:
             if other:
                 self._parse_lines(other, events)
                 continue
-            event_id = id_behind or id_ahead or None
-            if event_id is not None:
-                self.last_event_id = event_id
             data = line + more.replace("\ndata: ", "\n") if more else line
-            events.append(make_event(data, name or None, event_id))
+            if event_id := id_behind or id_ahead:
+                self.last_event_id = event_id
+                events.append(make_event(data, name or None, event_id))
+            else:
+                events.append(make_event(data, name or None))
         return events
 
     def _parse_lines(self, block: str, events: "list[ServerSentEvent]") -> None:

@@ -1,0 +1,16 @@
+"""
+What the library costs, beside a bare loop and its peers: ``python -m benchmarks``; docs/benchmarks.md has the figures.
+
+::
+
+    benchmarks
+    ├── combinators    guard, cancellable and keepalive: per item
+    ├── edge           the same job with HTTP on top, without a socket: per event
+    ├── wire           encode, decode: per event; linear in long ones
+    ├── over_http      uvicorn on a socket: events a second, CPU of slow streams
+    ├── fixtures       the inputs; tests/benchmarks proves that all read them alike
+    ├── decoders       one function a peer that decodes
+    ├── servers        one application a peer that serves, and the process that serves it
+    ├── client         reads streams as fast as they come, and counts
+    └── measure        interleaved runs, medians, tables
+"""

@@ -1,0 +1,106 @@
+"""What the edge costs over uvicorn, on a real socket, read by another process."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from benchmarks.client import Address, cpu_seconds, fetch, hold
+from benchmarks.measure import TIMES, Samples, Table, at_least, at_most, interleave, rounded
+from benchmarks.servers import BARE, OURS, RATE, installed, serve
+
+__all__ = ["tables"]
+
+STARLETTE = "Starlette StreamingResponse"
+PATHS = {"suspending": "suspends", "bursts": "bursts of 20", "ready": "ready"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """How much is served."""
+
+    count: int
+    rounds: int
+    slow_rounds: int
+    streams: int
+    seconds: float
+    spread: float
+    settle: float
+
+    @property
+    def lifetime(self) -> float:
+        """How long slow streams last: the first has to be there still when the measurement ends."""
+        return 2 * self.spread + self.settle + self.seconds
+
+
+FULL = _Load(count=20_000, rounds=9, slow_rounds=5, streams=500, seconds=8.0, spread=1.0, settle=0.5)
+QUICK = _Load(count=500, rounds=1, slow_rounds=1, streams=20, seconds=0.4, spread=0.2, settle=0.1)
+
+
+def tables(*, quick: bool) -> list[Table]:
+    """Measure."""
+    load = QUICK if quick else FULL
+    with ExitStack() as stack:
+        serving = {name: serve(name, count=load.count, seconds=load.lifetime) for name in installed()}
+        servers = {name: stack.enter_context(server) for name, server in serving.items()}
+        for address in servers.values():
+            cpu_seconds(address)  # it is there
+        return [_fast(servers, load), _slow(servers, load)]
+
+
+def _fast(servers: Mapping[str, Address], load: _Load) -> Table:
+    found: dict[str, Samples] = {}
+    for path in PATHS:
+        cases = {name: _read_all(address, f"/{path}", load.count) for name, address in servers.items()}
+        found[path] = interleave(cases, load.rounds)
+    peer = STARLETTE if STARLETTE in servers else BARE
+    columns = [column for kind in PATHS.values() for column in (kind, f"{TIMES} {peer.partition(' ')[0]}")]
+    table = Table("A fast source over uvicorn: events a second", ("the source:", *columns, "target"))
+    for name in servers:
+        cells: list[object] = []
+        for samples in found.values():
+            cells += [rounded(1 / samples.median(name), 0), rounded(samples.ratio(peer, name))]
+        if name == OURS and peer == STARLETTE:
+            cells.append(at_least(4, found["ready"].ratio(peer, name), TIMES))
+        table.add(name, *cells)
+    return table
+
+
+def _read_all(address: Address, path: str, count: int) -> Callable[[], float]:
+    def run() -> float:
+        seconds, events = fetch(address, path)
+        if events != count:
+            raise AssertionError(events)
+        return seconds / events
+
+    return run
+
+
+def _slow(servers: Mapping[str, Address], load: _Load) -> Table:
+    samples = interleave(
+        {name: _held(address, load) for name, address in servers.items()}, load.slow_rounds, warm=False
+    )
+    table = Table(
+        f"{load.streams} slow streams over uvicorn, {RATE} events a second each: the server's CPU",
+        ("", "CPU, % of a core", "μs an event", f"{TIMES} bare", "target"),
+    )
+    for name in servers:
+        cpu = samples.median(name) / load.seconds
+        ratio = samples.ratio(name, BARE)
+        verdict = at_most(1.25, ratio, TIMES) if name == OURS else ""
+        each = cpu / (load.streams * RATE)
+        table.add(name, rounded(cpu * 100, 1), rounded(each * 1e6, 1), rounded(ratio), verdict)
+    return table
+
+
+def _held(address: Address, load: _Load) -> Callable[[], float]:
+    def run() -> float:
+        slow = asyncio.run(
+            hold(address, "/slow", streams=load.streams, spread=load.spread, settle=load.settle, seconds=load.seconds)
+        )
+        expected = load.streams * load.seconds * RATE
+        if not 0.8 * expected <= slow.events <= 1.2 * expected:
+            raise AssertionError(slow.events)
+        return slow.cpu
+
+    return run
