@@ -120,7 +120,7 @@ class EventTooLargeError(SSERelayError, ValueError):
     def __init__(self, limit: int, events: "Sequence[object]" = ()) -> None:
         super().__init__(limit)
         self.limit = limit
-        self.events = tuple(events)
+        self.events: tuple[object, ...] = tuple(events)
 
     def __str__(self) -> str:
         return f"an event exceeds {self.limit} bytes; split it, or raise max_event_bytes on the reading side"

@@ -84,7 +84,7 @@ class EventStreamResponse:
         require_source(source)
         if on_disconnect not in {"close", "continue"}:
             raise ValueError(f'on_disconnect must be "close" or "continue", not {on_disconnect!r}')
-        self.status_code = http_status(status_code)
+        self.status_code: int = http_status(status_code)
         self._headers = stream_headers(dialect, headers or {})
         self._keepalive = None if keepalive is None else positive("keepalive", keepalive)
         self._send_timeout = None if send_timeout is None else positive("send_timeout", send_timeout)

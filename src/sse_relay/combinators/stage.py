@@ -47,8 +47,8 @@ class Stage(Generic[T]):
     ) -> None:
         self._items = items
         self._source = source
-        self.pump = pump
-        self.guarded = guarded
+        self.pump: Pump | None = pump
+        self.guarded: bool = guarded
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self._items  # an `async for` then runs without this class in between

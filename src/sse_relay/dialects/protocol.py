@@ -125,7 +125,7 @@ class Recogniser:
         self._outcome_of = dialect.outcome_of
         self._reason_of: Callable[[ServerSentEvent], str | None] | None = getattr(dialect, "reason_of", None)
         self._reason_ends: bool = getattr(dialect, "reason_ends", False)
-        self.marks = _marks(dialect)
+        self.marks: Container[str | None] = _marks(dialect)
         self.reason: str | None = None
 
     def outcome_of(self, event: ServerSentEvent) -> Outcome | None:

@@ -34,10 +34,10 @@ class Probe:
         self._waits = waits
         self._generator = self._generate()
         self._started = False
-        self.read = 0
-        self.closed = False
+        self.read: int = 0
+        self.closed: bool = False
         self.tasks: set[asyncio.Task[Any] | None] = set()
-        self.same_context = True
+        self.same_context: bool = True
 
     def __aiter__(self) -> Self:
         return self

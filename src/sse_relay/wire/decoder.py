@@ -67,8 +67,8 @@ class EventDecoder:
     def __init__(self, max_event_bytes: int = 1 << 20) -> None:
         if max_event_bytes <= 0:
             raise ValueError(f"max_event_bytes must be positive, not {max_event_bytes}")
-        self.max_event_bytes = max_event_bytes
-        self.last_event_id = ""
+        self.max_event_bytes: int = max_event_bytes
+        self.last_event_id: str = ""
         self.retry: int | None = None
         self._start: bytes | None = b""
         self._after_cr = False
