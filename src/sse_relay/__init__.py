@@ -9,6 +9,7 @@ sse_relay makes a language model's stream durable, resumable, cancellable, and c
     ├── wire           bytes ⇄ events
     ├── dialects       what events mean to one kind of client
     ├── combinators    async iterables in, async iterator out
+    ├── stores         keep a run's log and state
     ├── adapters       the HTTP edge: any ASGI framework
     ├── testing        laws, faults and a virtual clock for your own tests
     └── demo, cli      see it run: python -m sse_relay demo

@@ -165,7 +165,7 @@ class RunExpiredError(_RunError, LookupError):
 
 
 class RunConflictError(SSERelayError):
-    """The key already has an active run."""
+    """The key already has an active run; without a key: the run id is taken."""
 
     def __init__(self, key: str, run_id: str) -> None:
         super().__init__(key, run_id)
@@ -173,6 +173,8 @@ class RunConflictError(SSERelayError):
         self.run_id = run_id
 
     def __str__(self) -> str:
+        if not self.key:
+            return f"the run id {_shown(self.run_id)} is taken; leave it out, and the store makes one"
         return (
             f"key {_shown(self.key)} has the active run {self.run_id}; subscribe to it, cancel it, "
             'or start with on_conflict="join" or "replace"'

@@ -1,0 +1,1 @@
+"""Keep a run's log and state; know nothing of combinators."""

@@ -1,0 +1,59 @@
+"""What a store is asked, and what it answers."""
+
+from dataclasses import FrozenInstanceError, fields, replace
+
+import pytest
+
+from sse_relay import Cursor, Outcome
+from sse_relay.stores.terms import Opening, Page, Record, RunInfo, Seal
+
+SEAL = Seal(Outcome("lost"), b"event: end\ndata: {}\n\n")
+INFO = RunInfo("run", None, "running", "epoch-12", 5, None, 1.0, 2.0)
+
+
+def test_a_page_tells_its_records_apart() -> None:
+    """Each record of a page has the page's epoch, the next offset, and the cursor of whoever has seen it."""
+    page = Page(INFO, "epoch-12", 4, [b"a", b"b"], 3)
+    assert page.records() == [Record("epoch-12", 4, b"a"), Record("epoch-12", 5, b"b")]
+    assert page.last == 5
+    assert page.records()[-1].cursor == Cursor("epoch-12", 5)
+
+
+def test_an_empty_page_stands_where_its_reader_stands() -> None:
+    """The last offset of an empty page is the one to read on from."""
+    page = Page(INFO, "epoch-12", 6, [], 5)
+    assert page.last == 5
+    assert page.records() == []
+
+
+@pytest.mark.parametrize("lease", [0, -1, float("nan")])
+def test_a_lease_is_positive(lease: float) -> None:
+    """An opening whose lease would have passed at once is refused."""
+    with pytest.raises(ValueError, match="lease must be positive"):
+        Opening(lease, SEAL, SEAL)
+
+
+def test_a_policy_is_one_of_three() -> None:
+    """An unknown policy is refused: no store may take it for `replace`."""
+    with pytest.raises(ValueError, match='on_conflict must be "reject", "join" or "replace", not \'override\''):
+        Opening(1, SEAL, SEAL, on_conflict="override")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="on_conflict"):
+        replace(Opening(1, SEAL, SEAL), on_conflict="")  # type: ignore[arg-type]
+
+
+def test_an_opening_asks_for_nothing_by_itself() -> None:
+    """Without options a start has no id, no key and no idempotency key of its own, and refuses to share."""
+    said = {field.name: getattr(Opening(1, SEAL, SEAL), field.name) for field in fields(Opening)}
+    assert said.pop("metadata") == {}
+    assert said == {
+        "lease": 1, "replaced": SEAL, "lapsed": SEAL, "run_id": None, "key": None, "on_conflict": "reject",
+        "idempotency_key": None, "fingerprint": "", "dialect": "native", "claim": "",
+    }  # fmt: skip
+
+
+def test_snapshots_do_not_change() -> None:
+    """What a store tells is a snapshot, which nobody can change by accident, nor its default metadata."""
+    with pytest.raises(FrozenInstanceError):
+        INFO.status = "lost"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        INFO.metadata["a"] = 1  # type: ignore[index]
