@@ -17,6 +17,7 @@ COMBINATORS = {
     "render",
     "watch_outcome",
 }
+RUNS = {"MemoryStore", "Relay"}
 OUTCOME = {"ErrorCatalog", "ErrorInfo", "Outcome"}
 DELTAS = {"Delta", "Finish", "ReasoningDelta", "RefusalDelta", "TextDelta", "ToolCallDelta", "ToolResult", "Usage"}
 ERRORS = {
@@ -41,8 +42,8 @@ ERRORS = {
 
 
 def test_the_first_hour_names() -> None:
-    """`sse_relay` has the wire, the combinators, the outcome and the errors, and each name resolves to its module's."""
-    assert set(sse_relay.__all__) == WIRE | COMBINATORS | OUTCOME | ERRORS
+    """`sse_relay` has the wire, combinators, relay and its store, outcomes and errors; each name resolves."""
+    assert set(sse_relay.__all__) == WIRE | COMBINATORS | RUNS | OUTCOME | ERRORS
     for name in sse_relay.__all__:
         assert name in dir(sse_relay)
         assert getattr(sse_relay, name).__module__.startswith("sse_relay.")

@@ -10,6 +10,7 @@ sse_relay makes a language model's stream durable, resumable, cancellable, and c
     ├── dialects       what events mean to one kind of client
     ├── combinators    async iterables in, async iterator out
     ├── stores         keep a run's log and state
+    ├── runs           a run: one producer, detached from any request
     ├── adapters       the HTTP edge: any ASGI framework
     ├── testing        laws, faults and a virtual clock for your own tests
     └── demo, cli      see it run: python -m sse_relay demo
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
         StreamIncompleteError,
     )
     from sse_relay.outcome import ErrorCatalog, ErrorInfo, Outcome
+    from sse_relay.runs.relay import Relay
+    from sse_relay.stores.memory import MemoryStore
     from sse_relay.wire.cursor import Cursor
     from sse_relay.wire.decoder import EventDecoder
     from sse_relay.wire.event import ServerSentEvent
@@ -99,6 +102,8 @@ _HOMES = {
         "StreamIncompleteError",
     ),
     "outcome": ("ErrorCatalog", "ErrorInfo", "Outcome"),
+    "runs.relay": ("Relay",),
+    "stores.memory": ("MemoryStore",),
     "wire": ("Cursor", "EventDecoder", "ServerSentEvent"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -119,7 +124,9 @@ __all__ = [
     "IdleTimeoutError",
     "InvalidCursorError",
     "InvalidEventError",
+    "MemoryStore",
     "Outcome",
+    "Relay",
     "RunConflictError",
     "RunExpiredError",
     "RunNotFoundError",

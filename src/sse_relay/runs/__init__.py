@@ -1,0 +1,1 @@
+"""A run is one producer, detached from any request."""

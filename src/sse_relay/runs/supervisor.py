@@ -1,0 +1,182 @@
+"""
+Watch over the runs of one process: from the claim to the seal.
+
+The supervisor, not the source's own coroutine, owns the seal; and what has to be done when a task ends is done in its
+callback: a task that is cancelled before its first step runs no ``finally``.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from sse_relay.combinators.cancellation import CancelToken
+from sse_relay.exceptions import DrainingError, SSERelayError
+from sse_relay.outcome import ErrorCatalog, Outcome
+from sse_relay.runs.lease import Lease, LeaseKeeper
+from sse_relay.runs.opening import StartRequest
+from sse_relay.runs.producer import Production
+from sse_relay.runs.reaper import Reaper
+from sse_relay.runs.source import OwnedSource, RunContext, discard
+from sse_relay.runs.tail import Tail
+from sse_relay.runs.tasks import Tasks
+from sse_relay.runs.transitions import Transitions
+from sse_relay.stores.protocol import Grant, RunInfo, StreamStore, Wake
+
+__all__ = ["Supervisor"]
+
+_logger = logging.getLogger("sse_relay")
+_SHUTDOWN = Outcome("lost", "shutdown")
+
+
+class _Live:
+    """One run that is produced here."""
+
+    __slots__ = ("info", "lease", "production")
+
+    def __init__(self, info: RunInfo, grant: Grant, sent_at: float, production: Production) -> None:
+        self.info = info
+        self.production = production
+        self.lease = Lease(grant, sent_at, self._on_lost, production.stop)
+
+    def hear(self, wake: Wake) -> None:
+        """Take word of the run: somebody wants it to stop, or took it over."""
+        if wake.cancel is not None:
+            self.production.stop(wake.cancel)
+        elif wake.page is not None and wake.page.info.epoch != self.lease.grant.epoch:
+            self.lease.lose()
+
+    def _on_lost(self) -> None:
+        self.production.stop("lease_lost")
+
+
+class Supervisor:
+    """
+    Claim runs, produce them, and see to it that each one ends.
+
+    Attributes:
+        draining: Whether new runs are refused.
+        closing: Whether what is left is being sealed.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: StreamStore,
+        lease: float,
+        errors: ErrorCatalog,
+        tasks: Tasks,
+        tail: Tail,
+        reaper: Reaper,
+        transitions: Transitions,
+    ) -> None:
+        self.draining: bool = False
+        self.closing: bool = False
+        self._store = store
+        self._lease = lease
+        self._errors = errors
+        self._tasks = tasks
+        self._tail = tail
+        self._reaper = reaper
+        self._transitions = transitions
+        self._keeper = LeaseKeeper(store, lease, tasks.spawn)
+        self._claims: set[asyncio.Task[RunInfo]] = set()
+        self._live: dict[asyncio.Task[None], _Live] = {}
+
+    async def start(self, request: StartRequest) -> RunInfo:
+        """Make a run of a source, or discard it; a cancelled call leaves a task that does either."""
+        claim = self._tasks.spawn(self._start(request), context=request.context, heard=True)
+        self._claims.add(claim)
+        claim.add_done_callback(self._claims.discard)
+        await asyncio.wait({claim})
+        if claim.cancelled():
+            raise DrainingError
+        return claim.result()
+
+    async def drain(self, grace: float, leave: float) -> None:
+        """Let what is here end within the grace; then seal the rest, and stop it, within the time to leave."""
+        self.draining = True
+        await self._over(set(), grace)
+        self.closing = True
+        await self._over({self._tasks.spawn(self._shut_down(live)) for live in self._live.values()}, leave)
+
+    async def _over(self, sealing: set[asyncio.Task[None]], within: float) -> None:
+        """Wait until nothing is under way here any more, or the time is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
+        while (left := self._claims | self._live.keys() | sealing | self._transitions.pending()) and (
+            within := deadline - loop.time()
+        ) > 0:
+            await asyncio.wait(left, timeout=within)
+            sealing = {task for task in sealing if not task.done()}
+
+    async def _start(self, request: StartRequest) -> RunInfo:
+        owned = False
+        try:
+            request.check()
+            self._tail.require_open()
+            if self.draining:
+                raise DrainingError
+            opened, sent_at = await request.open(self._store, self._lease)
+            if opened.ended is not None:
+                self._transitions.tell(opened.ended)
+            if opened.grant is not None and self.closing:
+                await self._reaper.end(opened.info.id, _SHUTDOWN)
+                raise DrainingError
+            if opened.grant is not None and opened.info.outcome is None:
+                owned = True
+                self._produce(opened.info, opened.grant, sent_at, request)
+            return opened.info
+        finally:
+            if not owned:
+                await discard(request.source)
+
+    def _produce(self, info: RunInfo, grant: Grant, sent_at: float, request: StartRequest) -> None:
+        token = CancelToken()
+        production = Production(
+            self._store,
+            OwnedSource(request.source, RunContext(info.id, info.key, token, info.metadata)),
+            token,
+            dialect=request.dialect,
+            errors=self._errors,
+            timeout=request.timeout,
+            idle=request.idle_timeout,
+        )
+        live = _Live(info, grant, sent_at, production)
+        task = self._tasks.spawn(self._supervise(live), context=request.context)
+        self._live[task] = live
+        task.add_done_callback(self._gone)
+        self._keeper.hold(live.lease)
+        self._tail.produce(info.id, live.hear)
+        self._transitions.tell(info)
+
+    async def _supervise(self, live: _Live) -> None:
+        try:
+            outcome = await live.production.run(live.lease)
+        except Exception as error:  # of the store, or of this library: the run still has to end
+            _logger.exception("run %s: its producer failed", live.info.id)
+            live.production.unsealed = self._errors.outcome_of(error)
+            outcome = None
+        if outcome is not None:
+            self._transitions.tell(await self._info(live.info, outcome))
+        elif live.production.unsealed is not None:
+            await self._reaper.end(live.info.id, live.production.unsealed)
+
+    async def _info(self, info: RunInfo, outcome: Outcome) -> RunInfo:
+        try:
+            return await self._store.info(info.id)
+        except SSERelayError:
+            return replace(info, status=outcome.status, outcome=outcome)
+
+    async def _shut_down(self, live: _Live) -> None:
+        live.production.stop("shutdown", _SHUTDOWN)
+        try:
+            await self._reaper.end(live.info.id, _SHUTDOWN)
+        except SSERelayError as error:
+            _logger.warning("run %s could not be sealed at shutdown (%r); its lease will pass", live.info.id, error)
+
+    def _gone(self, task: "asyncio.Task[None]") -> None:
+        live = self._live.pop(task)
+        self._keeper.let_go(live.lease)
+        self._tail.produced(live.info.id)
+        if task.cancelled():
+            self._tasks.spawn(live.production.aclose())

@@ -1,0 +1,73 @@
+"""Stored records → events: their ids are their cursors."""
+
+from dataclasses import replace
+
+import pytest
+
+from sse_relay import Outcome, ServerSentEvent, StoreContractError
+from sse_relay.runs.batch import Batch
+from sse_relay.runs.producer import seal_of
+from sse_relay.stores.protocol import Page, RunInfo
+from sse_relay.wire.encoder import frame
+
+EVENTS = [
+    ServerSentEvent("plain"),
+    ServerSentEvent(""),
+    ServerSentEvent("named", event="note"),
+    ServerSentEvent("two\nlines"),
+    ServerSentEvent("data: event: x\n\nid: 7", event="odd"),
+    ServerSentEvent(" ümlaut \u2028 ", event="text"),
+]
+
+
+def page(first: int = 1, after: int = 0, outcome: Outcome | None = None) -> Page:
+    frames = [frame(event) for event in EVENTS]
+    if outcome is not None:
+        frames.append(seal_of(outcome).frame)
+    last = first + len(frames) - 1
+    status = "running" if outcome is None else outcome.status
+    return Page(RunInfo("run", None, status, "an-epoch", last, outcome, 0.0, 0.0), "an-epoch", first, frames, after)
+
+
+def test_records_come_back_as_they_were() -> None:
+    """I10: each stored frame is the event that it was, and its id is its cursor."""
+    batch = Batch(page())
+    assert batch.events == [event.replace(id=f"an-epoch:{offset}") for offset, event in enumerate(EVENTS, 1)]
+    assert batch.events is batch.events
+    assert batch.outcome is None
+
+
+def test_the_end_carries_the_outcome() -> None:
+    """The last record of a run that has ended is the `end`, and no other says how it ended (I2)."""
+    outcome = Outcome("completed", "stop")
+    batch = Batch(page(outcome=outcome))
+    assert batch.outcome == outcome
+    assert [event.outcome for event in batch.events] == [None] * len(EVENTS) + [outcome]
+    assert batch.events[-1].data == '{"status":"completed","reason":"stop","error":null}'
+    part = Batch(replace(batch.page, frames=batch.page.frames[:3]))
+    assert part.outcome is None
+    assert [event.outcome for event in part.events] == [None] * 3
+
+
+def test_what_was_trimmed_is_said() -> None:
+    """I7: a page that does not follow its reader's place begins with a gap, whose id is before the next record."""
+    events = Batch(page(first=10, after=4)).events
+    assert events[0] == ServerSentEvent('{"after":4,"next":10,"reason":"trimmed"}', event="gap", id="an-epoch:9")
+    assert events[1].id == "an-epoch:10"
+
+
+def test_a_batch_is_cut_without_being_read_again() -> None:
+    """Whoever is in the middle of a batch gets the same events as the others, from there."""
+    batch = Batch(page(first=10, after=9))
+    assert batch.after(9) is batch
+    cut = batch.after(12)
+    assert (cut.page.first, cut.page.after, len(cut.page.frames)) == (13, 12, 3)
+    assert cut.events == batch.events[3:]
+    assert all(mine is theirs for mine, theirs in zip(cut.events, batch.events[3:], strict=True))
+
+
+@pytest.mark.parametrize("stored", [b"", b"data: a\n\ndata: b\n\n", b": nothing\n\n", b"data: open\n"])
+def test_a_record_that_is_not_one_event_is_refused(stored: bytes) -> None:
+    """A store that gives back what was not put in is named, not shown (I7)."""
+    with pytest.raises(StoreContractError, match="an-epoch:1"):
+        _ = Batch(replace(page(), frames=[stored])).events

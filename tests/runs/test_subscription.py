@@ -1,0 +1,495 @@
+"""Replay what is stored after a cursor, then follow."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+
+import pytest
+
+from sse_relay import (
+    Cursor,
+    CursorMismatchError,
+    EventDecoder,
+    InvalidCursorError,
+    Outcome,
+    Relay,
+    ServerSentEvent,
+    StoreContractError,
+    StoreUnavailableError,
+)
+from sse_relay.testing import cancel_at_every_await, run_virtual
+from tests.runs.faults import memory, numbers, process, said, settle, silence, view
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def test_join_at_every_offset_and_at_every_moment() -> None:
+    """Whenever a viewer comes, and wherever it resumes, it sees exactly what follows its cursor (I1, I3, row C1)."""
+
+    async def main() -> None:
+        store = memory()
+        async with Relay(store) as here, Relay(store) as there:
+            run = await here.start(numbers(20, 0.01))
+            viewers: list[tuple[int, asyncio.Task[list[ServerSentEvent]]]] = []
+            for _ in range(25):
+                last = (await here.info(run.id)).last_offset
+                for after in range(last + 1):
+                    for relay in (here, there):
+                        cursors = (after, Cursor(run.epoch, after), f"{run.epoch}:{after}")
+                        viewers += [(after, asyncio.create_task(view(relay, run.id, cursor))) for cursor in cursors]
+                await asyncio.sleep(0.01)
+            whole = await view(here, run.id)
+            assert said(whole) == [*map(str, range(1, 21)), "end"]
+            assert [event.id for event in whole] == [f"{run.epoch}:{offset}" for offset in range(1, 22)]
+            for after, viewer in viewers:
+                assert await viewer == whole[after:]
+        await settle()
+
+    run_virtual(main())
+
+
+def test_every_row_of_the_cursor_table() -> None:
+    """I11: None and 0 replay, the seal ends at once, beyond and foreign are typed mismatches; live and ended alike."""
+
+    async def main() -> None:
+        store = memory()
+        async with Relay(store) as relay:
+            run = await relay.start(numbers(3, 1.0))
+            await asyncio.sleep(2.5)
+            for ended in (False, True):
+                last = 4 if ended else 2
+                for after in (0, f"{run.epoch}:0", None):
+                    async with relay.subscribe(run.id, after) as events:
+                        assert (await anext(events)).id == f"{run.epoch}:1"
+                        assert events.info.last_offset == last
+                for beyond in (last + 1, Cursor(run.epoch, last + 1), f"{run.epoch}:{10**17}"):
+                    with pytest.raises(CursorMismatchError) as raised:
+                        await view(relay, run.id, beyond)
+                    assert raised.value.kind == "rolled_back"
+                with pytest.raises(CursorMismatchError) as raised:
+                    await view(relay, run.id, "another-epoch:1")
+                assert raised.value.kind == "foreign"
+                with pytest.raises(InvalidCursorError):
+                    await view(relay, run.id, 10**30)
+                await relay.wait(run.id)
+            for seal in (4, f"{run.epoch}:4"):
+                async with relay.subscribe(run.id, seal) as events:
+                    assert events.outcome == Outcome("completed")
+                    assert [event async for event in events] == []
+                    assert events.outcome == Outcome("completed")
+
+    run_virtual(main())
+
+
+def test_resume_at_the_terminal_ends_at_once() -> None:
+    """Defect 1: at the seal's cursor a viewer ends with the outcome, also when the run ends while it waits there."""
+
+    async def main() -> None:
+        async def source() -> AsyncIterator[str]:
+            yield "1"
+            await asyncio.sleep(2)
+
+        async with Relay(memory()) as relay:
+            run = await relay.start(source())
+            await asyncio.sleep(1)
+            assert said(await view(relay, run.id, 1)) == ["end"]
+            assert await view(relay, run.id, 2) == []
+            assert now() == pytest.approx(2)
+
+    run_virtual(main())
+
+
+def test_the_outcome_is_told_at_the_end_and_not_before() -> None:
+    """A reader that leaves early has no outcome, though the end was at hand."""
+
+    async def main() -> None:
+        async with Relay(memory()) as relay:
+            run = await relay.start(numbers(3))
+            await relay.wait(run.id)
+            async with relay.subscribe(run.id) as events:
+                for _ in range(3):
+                    await anext(events)
+                    assert events.outcome is None
+                last = await anext(events)
+                assert last.event == "end"
+                assert last.outcome == events.outcome == Outcome("completed")
+                with pytest.raises(StopAsyncIteration):
+                    await anext(events)
+            async with relay.subscribe(run.id) as events:
+                await anext(events)
+            assert events.outcome is None
+            assert [event async for event in events] == []
+
+    run_virtual(main())
+
+
+def test_a_gap_is_said_once() -> None:
+    """Defect 15, I7: what was trimmed is a `gap` whose id is the cursor before the next record, and nothing else."""
+
+    async def main() -> None:
+        async with Relay(memory(max_events=5, on_full="trim")) as relay:
+            run = await relay.start(numbers(20))
+            await relay.wait(run.id)
+            epoch = run.epoch
+            whole = await view(relay, run.id)
+            assert (whole[0].event, whole[0].id) == ("gap", f"{epoch}:16")
+            assert whole[0].data == '{"after":0,"next":17,"reason":"trimmed"}'
+            assert said(whole[1:]) == ["17", "18", "19", "20", "end"]
+            resumed = await view(relay, run.id, 9)
+            assert resumed[0].data == '{"after":9,"next":17,"reason":"trimmed"}'
+            assert resumed[1:] == whole[1:]
+            assert await view(relay, run.id, whole[0].id) == whole[1:]
+            assert await view(relay, run.id, 16) == whole[1:]
+
+    run_virtual(main())
+
+
+def test_a_slow_viewer_is_told_what_it_missed() -> None:
+    """A viewer that falls behind a trimmed log gets one gap per hole, and every record that is left (I7, L5)."""
+
+    async def main() -> None:
+        async with Relay(memory(max_events=100, on_full="trim")) as relay:
+            run = await relay.start(numbers(1000, 0.01))
+            expected, gaps = 1, 0
+            async with relay.subscribe(run.id) as events:
+                async for event in events:
+                    cursor = Cursor.parse(event.id or "")
+                    if event.event == "gap":
+                        gaps += 1
+                        assert cursor.offset >= expected
+                        expected = cursor.offset + 1
+                        continue
+                    assert cursor.offset == expected
+                    expected += 1
+                    if expected % 50 == 0:
+                        await asyncio.sleep(2)
+            assert expected == 1002
+            assert gaps
+            assert (await relay.info(run.id)).last_offset == 1001
+
+    run_virtual(main())
+
+
+def test_viewers_of_any_speed_see_the_same() -> None:
+    """L5, I1: a viewer too slow for the window pages from the store; nobody waits for it; the producer never does."""
+
+    async def main() -> None:
+        handle = process(memory())
+        async with Relay(handle) as relay:
+            run = await relay.start(numbers(2000, 0.001))
+
+            async def read(pause: float) -> tuple[list[str | None], float]:
+                seen: list[str | None] = []
+                async with relay.subscribe(run.id) as events:
+                    async for event in events:
+                        seen.append(event.event or event.data)
+                        if pause and len(seen) % 20 == 0:
+                            await asyncio.sleep(pause)
+                return seen, now()
+
+            viewers = [asyncio.create_task(read(pause)) for pause in (0, 0, 0.01, 0.05, 1)]
+            read_by = [await viewer for viewer in viewers]
+            for seen, _ in read_by:
+                assert seen == [*map(str, range(1, 2001)), "end"]
+            assert [ended for _, ended in read_by[:2]] == [pytest.approx(2, abs=0.01)] * 2
+            assert handle.calls["read"] < 100
+        await settle()
+
+    run_virtual(main())
+
+
+def test_many_viewers_cost_the_store_nothing() -> None:
+    """A thousand viewers at the tip read the store once each, to begin; then they share the tail (L6, row C2)."""
+
+    async def main() -> None:
+        handle = process(memory())
+        async with Relay(handle) as relay:
+            run = await relay.start(numbers(100, 1.0))
+            viewers = [asyncio.create_task(view(relay, run.id)) for _ in range(1000)]
+            await asyncio.sleep(0.5)
+            handle.calls.clear()
+            await asyncio.sleep(50)
+            assert handle.calls["read"] == 0
+            assert handle.calls["info"] == 0
+            for viewer in viewers:
+                viewer.cancel()
+            await asyncio.wait(viewers)
+            assert not relay._tail._windows
+        await settle()
+
+    run_virtual(main())
+
+
+def test_without_wake_ups_everything_comes_later() -> None:
+    """All wake-ups lost, a viewer still sees each record and the end; the look costs one read for all viewers (§5)."""
+
+    async def main() -> None:
+        store = memory()
+        handle = process(store, deaf=True)
+        async with Relay(store) as here, Relay(handle) as there:
+            run = await here.start(numbers(60, 1.0))
+            viewers = [asyncio.create_task(view(there, run.id)) for _ in range(50)]
+            await asyncio.sleep(1)
+            handle.calls.clear()
+            for viewer in viewers:
+                assert said(await viewer) == [*map(str, range(1, 61)), "end"]
+            assert now() <= 60 + 6
+            assert handle.calls["read"] <= 15
+        await settle()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("again", [0, 1])
+def test_a_viewer_cancelled_at_any_await(again: int) -> None:
+    """I9: a viewer cancelled at any await, once or twice, ends cancelled, leaves nothing, and can resume (L7)."""
+
+    async def main() -> None:
+        store = memory()
+        async with Relay(process(store, pause=lambda: asyncio.sleep(0.001))) as relay:
+            seen: list[ServerSentEvent] = []
+            run = await relay.start(numbers(10))
+
+            async def read() -> None:
+                seen.clear()
+                async with relay.subscribe(run.id) as events:
+                    async for event in events:
+                        seen.append(event)  # noqa: PERF401 - what was seen when it was cancelled counts
+
+            async def check(step: int) -> None:
+                nonlocal run
+                rest = await view(relay, run.id, seen[-1].id if seen else None)
+                assert said(seen + rest) == [*map(str, range(1, 11)), "end"], step
+                assert not relay._tail._windows
+                run = await relay.start(numbers(10))
+
+            assert await cancel_at_every_await(read, check, again=again) > 10
+        await settle()
+
+    run_virtual(main())
+
+
+def test_a_cancelled_read_loses_no_event() -> None:
+    """I9: a reader that gives up on one event by a timeout, and reads on, sees each event once."""
+
+    async def main() -> None:
+        async with Relay(process(memory(), pause=lambda: asyncio.sleep(0.001))) as relay:
+            run = await relay.start(numbers(50, 0.01))
+            seen: list[str | None] = []
+            random = Random(7)
+            async with relay.subscribe(run.id) as events:
+                while events.outcome is None:
+                    try:
+                        async with asyncio.timeout(random.random() * 0.02):
+                            event = await anext(events)
+                    except TimeoutError:
+                        continue
+                    seen.append(event.event or event.data)
+            assert seen == [*map(str, range(1, 51)), "end"]
+
+    run_virtual(main())
+
+
+def test_an_end_that_comes_while_a_viewer_enters() -> None:
+    """A record that is appended between the first read and its answer is not missed (I1)."""
+
+    async def main() -> None:
+        async with Relay(process(memory(), pause=lambda: asyncio.sleep(0.3))) as relay:
+            for wait in range(40):
+                run = await relay.start(numbers(1, 0.5))
+                await asyncio.sleep(wait / 20)
+                async with asyncio.timeout(10):
+                    assert said(await view(relay, run.id, 0))[-1] == "end"
+
+    run_virtual(main())
+
+
+def test_viewers_that_leave_leave_nothing_behind() -> None:
+    """L6: however often viewers come and go on a silent run, what waits on its window does not grow."""
+
+    async def main() -> None:
+        async with Relay(memory()) as relay:
+            run = await relay.start(silence())
+            async with relay.subscribe(run.id) as events:
+                staying = asyncio.create_task(anext(events))
+                for _ in range(100):
+                    viewer = asyncio.create_task(view(relay, run.id))
+                    await asyncio.sleep(0.01)
+                    viewer.cancel()
+                    await asyncio.wait({viewer})
+                window = relay._tail._windows[run.id]
+                assert len(window._waiting) == window.viewers == 1
+                await relay.cancel(run.id)
+                assert (await staying).event == "end"
+
+    run_virtual(main())
+
+
+def test_closing_ends_a_read_that_waits() -> None:
+    """`aclose` from another task ends a waiting read; it is idempotent, and the run goes on."""
+
+    async def main() -> None:
+        async with Relay(memory()) as relay:
+            run = await relay.start(silence())
+            async with relay.subscribe(run.id) as events:
+                reading = asyncio.create_task(anext(events, None))
+                await asyncio.sleep(1)
+                await events.aclose()
+                await events.aclose()
+                assert await reading is None
+            assert (await relay.info(run.id)).status == "running"
+
+    run_virtual(main())
+
+
+def test_a_subscription_is_entered_once() -> None:
+    """Reading before entering, and entering twice, are mistakes that say what to do."""
+
+    async def main() -> None:
+        async with Relay(memory()) as relay:
+            run = await relay.start(numbers(1))
+            events = relay.subscribe(run.id)
+            with pytest.raises(RuntimeError, match="async with"):
+                await anext(events)
+            with pytest.raises(RuntimeError, match="async with"):
+                _ = events.info
+            async with events:
+                with pytest.raises(RuntimeError, match="once"):
+                    await events.__aenter__()
+
+    run_virtual(main())
+
+
+def test_pages_are_the_log_as_stored() -> None:
+    """Prefixed with their ids, the frames of the pages are the native stream, byte for byte (I3)."""
+
+    async def main() -> None:
+        async def source() -> AsyncIterator[Any]:
+            for item in ("one", {"two": 2}, "three\nlines\n", ServerSentEvent("four", event="note", id="x", retry=5)):
+                yield item
+                await asyncio.sleep(0.01)
+
+        async with Relay(memory()) as relay:
+            run = await relay.start(source())
+            encoded = b""
+            async with relay.subscribe(run.id) as events:
+                async for page in events.pages():
+                    assert page.first == page.after + 1
+                    for record in page.records():
+                        encoded += f"id: {record.cursor}\n".encode() + record.frame
+                assert events.outcome == Outcome("completed")
+            viewed = await view(relay, run.id)
+            assert encoded == b"".join(event.encode() for event in viewed)
+            assert EventDecoder().feed(encoded) == viewed
+            assert [event.data for event in viewed[:4]] == ["one", '{"two":2}', "three\nlines\n", "four"]
+
+    run_virtual(main())
+
+
+def test_a_store_error_reaches_the_viewer() -> None:
+    """I7: a viewer that cannot read gets the store's error, and can go on where it was when the store is back."""
+
+    async def main() -> None:
+        store = memory()
+        handle = process(store, deaf=True)
+        async with Relay(store) as here, Relay(handle) as there:
+            run = await here.start(numbers(1000, 0.001))
+            await here.wait(run.id)
+            async with there.subscribe(run.id) as events:
+                seen = [await anext(events)]
+                handle.down = True
+                with pytest.raises(StoreUnavailableError):
+                    async for event in events:
+                        seen.append(event)  # noqa: PERF401
+                handle.down = False
+                async for event in events:
+                    seen.append(event)  # noqa: PERF401
+            assert said(seen) == [*map(str, range(1, 1001)), "end"]
+
+    run_virtual(main())
+
+
+def test_a_store_that_splices_is_caught() -> None:
+    """Every viewer checks that offsets are dense: a page from elsewhere is a contract error, and not shown (I1)."""
+
+    async def main() -> None:
+        async def read(run_id: str, after: Any = None) -> Any:
+            return await store.read(run_id, 3 if after is not None else None, limit=1)
+
+        store = memory()
+        splicing = process(store)
+        splicing.read = read
+        async with Relay(splicing) as relay:
+            run = await relay.start(numbers(10))
+            await relay.wait(run.id)
+            async with relay.subscribe(run.id) as events:
+                assert (await anext(events)).data == "1"
+                with pytest.raises(StoreContractError, match="after record 1"):
+                    await anext(events)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_history_over_seeded_schedules(seed: int) -> None:
+    """I1-I3: over random delays, deaf processes, cuts and cancels, each viewer sees L[c+1..], one terminal, last."""
+
+    async def main() -> None:
+        random = Random(seed)
+        store = memory()
+
+        async def pause() -> None:
+            await asyncio.sleep(random.choice((0, 0, 0.001, 0.02)))
+
+        handles = [process(store, pause=pause, deaf=random.random() < 0.3) for _ in range(2)]
+        async with Relay(handles[0], lease=3) as here, Relay(handles[1], lease=3) as there:
+            relays = (here, there)
+            run = await here.start(numbers(random.randrange(40), random.choice((0, 0.001, 0.05))), key="k")
+            histories: list[tuple[int, list[ServerSentEvent]]] = []
+
+            async def reader() -> None:
+                cursor: str | None = None
+                while True:
+                    seen: list[ServerSentEvent] = []
+                    histories.append((0 if cursor is None else Cursor.parse(cursor).offset, seen))
+                    async with random.choice(relays).subscribe(run.id, cursor) as events:
+                        try:
+                            async with asyncio.timeout(random.choice((0.01, 0.1, 100))):
+                                async for event in events:
+                                    seen.append(event)
+                                    cursor = event.id
+                                    if random.random() < 0.1:
+                                        await pause()
+                        except TimeoutError:
+                            continue
+                    assert events.outcome is not None
+                    return
+
+            readers = [asyncio.create_task(reader()) for _ in range(8)]
+            fate = random.choice(("end", "end", "cancel", "freeze", "lossy", "replace"))
+            await asyncio.sleep(random.random())
+            if fate == "cancel":
+                await random.choice(relays).cancel(run.id, grace=random.choice((0, 1)))
+            elif fate == "freeze":
+                handles[0].hung = {"append", "renew", "info"}
+                await asyncio.sleep(8)
+                handles[0].hung = False
+            elif fate == "lossy":
+                handles[0].lossy.update({"append": 3, "renew": 1})
+            elif fate == "replace":
+                await there.start(numbers(1), key="k", on_conflict="replace")
+            await asyncio.wait(readers, timeout=60)
+            log = await view(there, run.id)
+            assert [Cursor.parse(event.id or "").offset for event in log] == list(range(1, len(log) + 1))
+            assert [event.event for event in log].count("end") == 1
+            assert log[-1].event == "end"
+            for reading in readers:
+                reading.result()
+            for after, seen in histories:
+                assert seen == log[after : after + len(seen)]
+        await settle()
+
+    run_virtual(main())

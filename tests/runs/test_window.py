@@ -1,0 +1,87 @@
+"""The newest records of one run, shared by all who view it here."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from sse_relay import Outcome
+from sse_relay.runs.window import Window
+from sse_relay.stores.protocol import Page, RunInfo
+from sse_relay.testing import run_virtual
+
+
+def info(last: int, outcome: Outcome | None = None, epoch: str = "an-epoch") -> RunInfo:
+    return RunInfo("run", None, outcome.status if outcome else "running", epoch, last, outcome, 0.0, 0.0)
+
+
+def page(first: int, last: int, *, epoch: str = "an-epoch", size: int = 10) -> Page:
+    frames = [b"data: " + str(offset).encode().ljust(size, b".") + b"\n\n" for offset in range(first, last + 1)]
+    return Page(info(last, epoch=epoch), epoch, first, frames, first - 1)
+
+
+def test_a_viewer_gets_what_follows_its_place() -> None:
+    """From any place in the window the rest of its batch follows; elsewhere, or in another epoch, nothing (I1)."""
+    window = Window()
+    window.add(page(1, 3))
+    window.add(page(4, 4))
+    for offset in range(4):
+        batch = window.after("an-epoch", offset)
+        assert batch is not None
+        assert (batch.page.first, batch.page.after) == (offset + 1, offset)
+        assert batch.events[0].id == f"an-epoch:{offset + 1}"
+    assert window.after("an-epoch", 4) is None
+    assert window.after("other-epoch", 2) is None
+    assert window.is_ahead("an-epoch", 3)
+    assert not window.is_ahead("an-epoch", 4)
+    assert window.is_ahead("other-epoch", 4)
+
+
+def test_wake_ups_may_be_doubled_and_late() -> None:
+    """What is heard twice, or after what follows it, changes nothing that a viewer sees."""
+    window = Window()
+    for heard in (page(1, 2), page(1, 2), page(5, 6), page(3, 4), page(1, 6)):
+        window.add(heard)
+    assert [(batch.page.first, batch.page.last) for batch in window._batches] == [(1, 2), (5, 6)]
+    assert window.after("an-epoch", 2) is None  # the store has it
+    assert window.info is not None
+    assert window.info.last_offset == 6
+
+
+def test_the_end_is_never_taken_back() -> None:
+    """A late word of a run that runs does not hide that it has ended (I8)."""
+    window = Window()
+    ended = info(3, Outcome("completed"))
+    for heard in (info(1), info(2), ended, info(1), info(9)):
+        window.note(heard)
+    assert window.info is ended
+
+
+@pytest.mark.parametrize(("count", "size", "kept"), [(1000, 10, 64), (40, 100_000, 2), (3, 1_000_000, 1)])
+def test_a_window_is_bounded(count: int, size: int, kept: int) -> None:
+    """L6: a window keeps 64 batches, or a quarter of a megabyte; the newest batch always."""
+    window = Window()
+    for offset in range(1, count + 1):
+        window.add(page(offset, offset, size=size))
+    assert len(window._batches) == kept
+    assert window._batches[-1].page.last == count
+    assert window._size == sum(len(frame) for batch in window._batches for frame in batch.page.frames)
+
+
+def test_everybody_is_woken_and_nobody_leaks() -> None:
+    """A notice wakes each waiter once; one that was cancelled is forgotten at once (L6)."""
+
+    async def main() -> None:
+        window = Window()
+        waiting: list[asyncio.Task[Any]] = [asyncio.create_task(window.wait()) for _ in range(10)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.wait({waiting[0]})
+        assert len(window._waiting) == 9
+        for wake in (window.doubt, window.close):
+            wake()
+            await asyncio.wait(waiting)
+            assert not window._waiting
+        assert (window.doubts, window.closed, window.version) == (1, True, 2)
+
+    run_virtual(main())
