@@ -40,17 +40,16 @@ class Samples:
         return median(mine / its for mine, its in zip(self.rounds[case], self.rounds[base], strict=True))
 
 
-def interleave(cases: Mapping[str, Callable[[], float]], rounds: int, *, warm: bool = True) -> Samples:
+def interleave(cases: Mapping[str, Callable[[], float]], rounds: int) -> Samples:
     """
-    Run every case once a round.
+    Run every case once a round, after one that does not count.
 
     Args:
         cases: By name: a function that runs once and returns its cost.
         rounds: How often.
-        warm: Whether each runs once before, which does not count.
     """
     names = list(cases)
-    for name in names if warm else ():
+    for name in names:
         cases[name]()
     samples = Samples(names)
     for turn in range(rounds):

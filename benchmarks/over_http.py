@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from statistics import median
 
-from benchmarks.client import Address, cpu_seconds, fetch, hold
+from benchmarks.client import Address, Slow, cpu_seconds, fetch, hold
 from benchmarks.measure import TIMES, Samples, Table, at_least, at_most, interleave, rounded
 from benchmarks.servers import BARE, OURS, RATE, installed, serve
 
@@ -33,7 +34,7 @@ class _Load:
         return 2 * self.spread + self.settle + self.seconds
 
 
-FULL = _Load(count=20_000, rounds=9, slow_rounds=5, streams=500, seconds=8.0, spread=1.0, settle=0.5)
+FULL = _Load(count=20_000, rounds=9, slow_rounds=7, streams=500, seconds=8.0, spread=1.0, settle=0.5)
 QUICK = _Load(count=500, rounds=1, slow_rounds=1, streams=20, seconds=0.4, spread=0.2, settle=0.1)
 
 
@@ -77,30 +78,37 @@ def _read_all(address: Address, path: str, count: int) -> Callable[[], float]:
 
 
 def _slow(servers: Mapping[str, Address], load: _Load) -> Table:
-    samples = interleave(
-        {name: _held(address, load) for name, address in servers.items()}, load.slow_rounds, warm=False
-    )
+    """Measure each beside the bare application, at the same time: what disturbs one then disturbs the other."""
+    found: dict[str, list[tuple[Slow, Slow]]] = {name: [] for name in servers if name != BARE}
+    for _ in range(load.slow_rounds):
+        for name, pairs in found.items():
+            pairs.append(asyncio.run(_side_by_side(servers[BARE], servers[name], load)))
     table = Table(
         f"{load.streams} slow streams over uvicorn, {RATE} events a second each: the server's CPU",
         ("", "CPU, % of a core", "μs an event", f"{TIMES} bare", "target"),
     )
-    for name in servers:
-        cpu = samples.median(name) / load.seconds
-        ratio = samples.ratio(name, BARE)
+    table.add(BARE, *_cost([bare for pairs in found.values() for bare, _ in pairs], load))
+    for name, pairs in found.items():
+        ratio = median(slow.cpu / bare.cpu for bare, slow in pairs)
         verdict = at_most(1.25, ratio, TIMES) if name == OURS else ""
-        each = cpu / (load.streams * RATE)
-        table.add(name, rounded(cpu * 100, 1), rounded(each * 1e6, 1), rounded(ratio), verdict)
+        table.add(name, *_cost([slow for _, slow in pairs], load), rounded(ratio), verdict)
     return table
 
 
-def _held(address: Address, load: _Load) -> Callable[[], float]:
-    def run() -> float:
-        slow = asyncio.run(
+async def _side_by_side(bare: Address, other: Address, load: _Load) -> tuple[Slow, Slow]:
+    one, two = await asyncio.gather(
+        *[
             hold(address, "/slow", streams=load.streams, spread=load.spread, settle=load.settle, seconds=load.seconds)
-        )
-        expected = load.streams * load.seconds * RATE
+            for address in (bare, other)
+        ]
+    )
+    expected = load.streams * load.seconds * RATE
+    for slow in (one, two):
         if not 0.8 * expected <= slow.events <= 1.2 * expected:
             raise AssertionError(slow.events)
-        return slow.cpu
+    return one, two
 
-    return run
+
+def _cost(found: list[Slow], load: _Load) -> tuple[str, str]:
+    cpu = median(slow.cpu for slow in found) / load.seconds
+    return rounded(cpu * 100, 1), rounded(cpu / (load.streams * RATE) * 1e6, 1)
