@@ -197,12 +197,12 @@ class IdempotencyConflictError(SSERelayError):
 
 
 class DrainingError(SSERelayError):
-    """The relay is shutting down and takes no new runs."""
+    """The relay is shutting down, or has: it takes no new runs, and shows none."""
 
     retryable = True
 
     def __str__(self) -> str:
-        return "this relay is draining and takes no new runs; send the request to another process"
+        return "this relay is draining: it takes no new runs and shows none; send the request to another process"
 
 
 class StreamCancelledError(SSERelayError):

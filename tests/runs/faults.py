@@ -1,76 +1,61 @@
 """One process's handle on a shared store: slow, cut off, deaf or frozen on demand; and short ways to say things."""
 
 import asyncio
-from collections import Counter
+from collections import UserDict
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
-from sse_relay import MemoryStore, Relay, ServerSentEvent, StoreUnavailableError
-from sse_relay.stores.protocol import Follower, RunInfo, Wake
+from sse_relay import MemoryStore, Relay, ServerSentEvent
+from sse_relay.testing import FaultyStore
 
 
-class Handle:
+class Switches(UserDict[str, Any]):
+    """Faults that go on when they are set, and off when they are set to what is false."""
+
+    def __init__(self, fault: Callable[[str, Any], AbstractContextManager[object]]) -> None:
+        self._fault = fault
+        self._on: dict[str, ExitStack] = {}
+        super().__init__()
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value)
+        switch = self._on.setdefault(name, ExitStack())
+        switch.close()
+        if value:
+            switch.enter_context(self._fault(name, value))
+
+
+class Handle(FaultyStore):
     """
-    A store as one process sees it.
+    A process whose faults are switches, for tests in which one begins in one place and ends in another.
 
     Attributes:
         down: Operations (by name; True: all) that fail before they are done.
-        lossy: Operations that are done, but whose answer is lost.
-        hung: Operations that never answer.
+        hung: Operations that hang; what hangs goes on when it is switched off.
         deaf: Whether no wake-up comes through.
         pause: Awaited before and after each operation.
-        calls: How often each operation was asked for.
+        lossy: How many answers of an operation are lost from now on.
     """
 
+    deaf = property(lambda self: self._switches["deaf"], lambda self, value: self._switches.update(deaf=value))
+    down = property(lambda self: self._switches["down"], lambda self, value: self._switches.update(down=value))
+    hung = property(lambda self: self._switches["hung"], lambda self, value: self._switches.update(hung=value))
+    pause = property(lambda self: self._switches["pause"], lambda self, value: self._switches.update(pause=value))
+
     def __init__(self, store: Any, *, deaf: bool = False, pause: Callable[[], Awaitable[object]] | None = None) -> None:
-        self.store = store
-        self.deaf = deaf
-        self.pause = pause
-        self.down: set[str] | bool = False
-        self.lossy: Counter[str] = Counter()
-        self.hung: set[str] | bool = False
-        self.calls: Counter[str] = Counter()
+        super().__init__(store)
+        self.lossy = Switches(lambda operation, times: self.lost_replies(operation, times=times))
+        self._switches = Switches(self._switched)
+        self._switches.update(deaf=deaf, pause=pause)
 
-    def __getattr__(self, name: str) -> Any:
-        operation = getattr(self.store, name)
-        if name in {"new_run_id", "aclose"}:
-            return operation
-
-        async def call(*args: Any, **options: Any) -> Any:
-            self.calls[name] += 1
-            if self.pause is not None:
-                await self.pause()
-            if self._hit(self.hung, name):
-                await asyncio.get_running_loop().create_future()
-            if self._hit(self.down, name):
-                raise StoreUnavailableError("cut off")
-            answer = await operation(*args, **options)
-            if self.lossy[name]:
-                self.lossy[name] -= 1
-                raise StoreUnavailableError("the answer was lost")
-            if self.pause is not None:
-                await self.pause()
-            return answer
-
-        return call
-
-    async def follow(self, on_wake: Callable[[Wake], None]) -> Follower:
-        """Hear of runs, unless deaf."""
-        follower: Follower = await self.store.follow(lambda wake: None if self.deaf else on_wake(wake))
-        return follower
-
-    def runs(self, status: Any = None) -> AsyncIterator[RunInfo]:
-        """List runs."""
-        listed: AsyncIterator[RunInfo] = self.store.runs(status)
-        return listed
-
-    def freeze(self) -> None:
-        """Let nothing through any more: the process is dead to the others."""
-        self.hung = self.deaf = True
-
-    @staticmethod
-    def _hit(faults: set[str] | bool, name: str) -> bool:
-        return faults if isinstance(faults, bool) else name in faults
+    def _switched(self, name: str, value: Any) -> AbstractContextManager[object]:
+        if name == "deaf":
+            return self.dropped_wakeups()
+        if name == "pause":
+            return self.delays(value)
+        operations = () if value is True else value
+        return self.outage(*operations) if name == "down" else self.frozen(*operations)
 
 
 def process(store: Any, **faults: Any) -> Any:

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sse_relay import Outcome, ServerSentEvent, StoreContractError
+from sse_relay import EventDecoder, Outcome, ServerSentEvent, StoreContractError
 from sse_relay.runs.batch import Batch
 from sse_relay.runs.producer import seal_of
 from sse_relay.stores.protocol import Page, RunInfo
@@ -60,14 +62,49 @@ def test_a_batch_is_cut_without_being_read_again() -> None:
     """Whoever is in the middle of a batch gets the same events as the others, from there."""
     batch = Batch(page(first=10, after=9))
     assert batch.after(9) is batch
+    assert batch.events
     cut = batch.after(12)
     assert (cut.page.first, cut.page.after, len(cut.page.frames)) == (13, 12, 3)
     assert cut.events == batch.events[3:]
     assert all(mine is theirs for mine, theirs in zip(cut.events, batch.events[3:], strict=True))
 
 
-@pytest.mark.parametrize("stored", [b"", b"data: a\n\ndata: b\n\n", b": nothing\n\n", b"data: open\n"])
-def test_a_record_that_is_not_one_event_is_refused(stored: bytes) -> None:
+@pytest.mark.parametrize(
+    "stored",
+    [
+        [b""],
+        [b"data: a\n\ndata: b\n\n"],
+        [b": nothing\n\n"],
+        [b"data: open\n"],
+        [b"data: a\n\ndata: b\n\n", b""],
+        [b"data: a\n\ndata: b\n\n", b"x"],
+        [b"data: a\n\ndata: b\n\n", b"event: x\n\n"],
+        [b"", b"data: a\n\n", b"data: b\n\ndata: c\n\n"],
+    ],
+    ids=repr,
+)
+def test_a_record_that_is_not_one_event_is_refused(stored: list[bytes]) -> None:
     """A store that gives back what was not put in is named, not shown (I7)."""
     with pytest.raises(StoreContractError, match="an-epoch:1"):
-        _ = Batch(replace(page(), frames=[stored])).events
+        _ = Batch(replace(page(), frames=stored)).events
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text("ab\n\r: \u2028é\ud800", max_size=12),
+            st.none() | st.sampled_from(["text", "data: x", "id", "event"]),
+        ),
+        max_size=8,
+    )
+)
+def test_many_records_are_read_as_one_by_one(said: list[tuple[str, str | None]]) -> None:
+    """I10: however records lie beside each other, each comes back as it was."""
+    frames = [frame(ServerSentEvent(data, event=name)) for data, name in said]
+    whole = Batch(replace(page(), frames=frames)).events
+    alone = [
+        event
+        for offset, one in enumerate(frames, 1)
+        for event in EventDecoder().feed(b"id: an-epoch:%d\n%b" % (offset, one))
+    ]
+    assert whole == alone

@@ -75,7 +75,7 @@ def test_who_cannot_renew_stops_before_the_lease_ends(fault: str, caplog: pytest
         keeping.hold(holder.lease)
         await asyncio.sleep(3.5)
         if fault == "broken":
-            store.store.renew = None
+            store.store.renew = lambda _: None
         else:
             setattr(store, fault, True)
         await asyncio.sleep(30)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sse_relay import IdempotencyConflictError, StoreUnavailableError
+from sse_relay import IdempotencyConflictError, Relay, RunNotFoundError, StoreUnavailableError
 from sse_relay.dialects import Native
 from sse_relay.runs.opening import StartRequest
 from sse_relay.testing import run_virtual
-from tests.runs.faults import memory, process
+from tests.runs.faults import memory, process, view
 
 
 def request(source: Any, **said: Any) -> StartRequest:
@@ -71,5 +71,20 @@ def test_equal_metadata_is_the_same_start() -> None:
         with pytest.raises(IdempotencyConflictError) as raised:
             await request(1, idempotency_key="i", metadata={"a": 2}).open(store, 10.0)
         assert raised.value.idempotency_key == "i"
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("run_id", ["", "a b", "é", "a" * 129, "a/b", "a\n", "\x00"])
+def test_what_can_be_no_run_is_not_asked_for(run_id: str) -> None:
+    """A client may send any text as a run's id: none that `start` would refuse gets to the store."""
+
+    async def main() -> None:
+        handle: Any = process(memory())
+        async with Relay(handle) as relay:
+            for asked in (relay.info(run_id), relay.cancel(run_id), relay.wait(run_id), view(relay, run_id)):
+                with pytest.raises(RunNotFoundError):
+                    await asked
+            assert not handle.calls.keys() & {"info", "cancel", "read", "end"}
 
     run_virtual(main())

@@ -465,7 +465,7 @@ def test_cancel_of_a_dead_producers_run() -> None:
         async with Relay(dead) as here, Relay(store) as there:
             run = await here.start(silence())
             await asyncio.sleep(0.1)
-            dead.freeze()
+            dead.vanish()
             info = await there.cancel(run.id, grace=3)
             assert info.outcome == Outcome("cancelled", "user")
             assert now() == pytest.approx(3.1)
@@ -513,7 +513,7 @@ def test_a_dead_producers_run_is_lost_for_whoever_looks(how: str) -> None:
             run = await here.start(silence(), key="k")
             await asyncio.sleep(10)
             assert (await there.info(run.id)).status == "running"
-            dead.freeze()
+            dead.vanish()
             died = now()
             if how in {"wait", "subscribe"}:
                 outcome = await (there.wait(run.id) if how == "wait" else _end(there, run.id))
@@ -578,10 +578,9 @@ def test_a_zombie_commits_nothing() -> None:
         async with Relay(zombie, lease=2) as here, Relay(store, lease=2) as there:
             run = await here.start(probe, key="k")
             await asyncio.sleep(0.5)
-            zombie.freeze()
-            assert (await there.wait(run.id)).status == "lost"
-            before = said(await view(there, run.id))
-            zombie.hung = zombie.deaf = False
+            with zombie.frozen():
+                assert (await there.wait(run.id)).status == "lost"
+                before = said(await view(there, run.id))
             new = await there.start(numbers(3), key="k")
             await asyncio.sleep(10)
             assert said(await view(there, run.id)) == before
@@ -813,7 +812,7 @@ def test_a_lapsed_run_is_fenced_for_good() -> None:
         async with Relay(dead, lease=2) as here, Relay(store) as there:
             run = await here.start(numbers(None, 0.1))
             await asyncio.sleep(1.05)
-            dead.freeze()
+            dead.vanish()
             await there.wait(run.id)
             events = await view(there, run.id)
             epochs = [Cursor.parse(event.id or "").epoch for event in events]

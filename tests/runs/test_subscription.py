@@ -321,7 +321,7 @@ def test_viewers_that_leave_leave_nothing_behind() -> None:
                     viewer.cancel()
                     await asyncio.wait({viewer})
                 window = relay._tail._windows[run.id]
-                assert len(window._waiting) == window.viewers == 1
+                assert len(window.waiting) == window.viewers == 1
                 await relay.cancel(run.id)
                 assert (await staying).event == "end"
 
@@ -363,8 +363,8 @@ def test_a_subscription_is_entered_once() -> None:
     run_virtual(main())
 
 
-def test_pages_are_the_log_as_stored() -> None:
-    """Prefixed with their ids, the frames of the pages are the native stream, byte for byte (I3)."""
+def test_batches_are_the_log_as_stored() -> None:
+    """Read by the batch, the native bytes are the events' own, byte for byte, and the outcome is known (I3)."""
 
     async def main() -> None:
         async def source() -> AsyncIterator[Any]:
@@ -376,10 +376,9 @@ def test_pages_are_the_log_as_stored() -> None:
             run = await relay.start(source())
             encoded = b""
             async with relay.subscribe(run.id) as events:
-                async for page in events.pages():
-                    assert page.first == page.after + 1
-                    for record in page.records():
-                        encoded += f"id: {record.cursor}\n".encode() + record.frame
+                while (batch := await events.read()) is not None:
+                    encoded += b"".join(batch.native())
+                assert events.done
                 assert events.outcome == Outcome("completed")
             viewed = await view(relay, run.id)
             assert encoded == b"".join(event.encode() for event in viewed)
@@ -490,6 +489,41 @@ def test_history_over_seeded_schedules(seed: int) -> None:
                 reading.result()
             for after, seen in histories:
                 assert seen == log[after : after + len(seen)]
+        await asyncio.sleep(1)  # until what the frozen process still had under way has gone out
         await settle()
+
+    run_virtual(main())
+
+
+def test_two_tasks_do_not_read_one_subscription() -> None:
+    """The second of two tasks that read at once is told what to do instead; the first one loses nothing (I1)."""
+
+    async def main() -> None:
+        async with Relay(memory()) as relay:
+            run = await relay.start(numbers(2, 1.0))
+            async with relay.subscribe(run.id) as events:
+                first = asyncio.create_task(anext(events))
+                await asyncio.sleep(0.5)
+                with pytest.raises(RuntimeError, match="subscribe once for each"):
+                    await anext(events)
+                assert (await first).data == "1"
+                assert said([event async for event in events]) == ["2", "end"]
+
+    run_virtual(main())
+
+
+def test_what_was_iterated_is_not_read_on() -> None:
+    """I7: in the middle of a batch of events the bytes behind it are refused, not skipped to; at its end they go on."""
+
+    async def main() -> None:
+        async with Relay(memory()) as relay:
+            run = await relay.start(numbers(5))
+            await relay.wait(run.id)
+            async with relay.subscribe(run.id) as events:
+                assert (await anext(events)).data == "1"
+                with pytest.raises(RuntimeError, match="not both"):
+                    await events.read()
+                assert said([event async for event in events]) == ["2", "3", "4", "5", "end"]
+                assert await events.read() is None
 
     run_virtual(main())

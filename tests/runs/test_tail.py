@@ -147,7 +147,7 @@ def test_a_closed_tail() -> None:
         window = tail.enter("run")
         for _ in range(2):
             await tail.aclose()
-        assert window.closed
+        assert window.is_closed
         tail.leave("run", window)
         with pytest.raises(DrainingError):
             tail.enter("run")

@@ -77,11 +77,11 @@ def test_everybody_is_woken_and_nobody_leaks() -> None:
         await asyncio.sleep(0)
         waiting[0].cancel()
         await asyncio.wait({waiting[0]})
-        assert len(window._waiting) == 9
+        assert len(window.waiting) == 9
         for wake in (window.doubt, window.close):
             wake()
             await asyncio.wait(waiting)
-            assert not window._waiting
-        assert (window.doubts, window.closed, window.version) == (1, True, 2)
+            assert not window.waiting
+        assert (window.doubts, window.is_closed, window.version) == (1, True, 2)
 
     run_virtual(main())

@@ -1,7 +1,9 @@
-"""Stored records → events: their ids are their cursors."""
+"""Stored records → what their readers take: events or native bytes, whose ids are their cursors."""
 
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from sse_relay.exceptions import StoreContractError
 from sse_relay.stores.protocol import Page
@@ -9,65 +11,119 @@ from sse_relay.wire.decoder import EventDecoder
 from sse_relay.wire.event import ServerSentEvent, make_event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sse_relay.outcome import Outcome
 
 __all__ = ["Batch"]
 
+_MAX_CHUNK = 1 << 16
+_PLAIN = re.compile(r"^(?:event: (.+)\n)?data: (.*)\n\n", re.MULTILINE)
 
+
+@final
 class Batch:
-    """A page of records, decoded once for all who view them."""
+    """
+    A page of records, made ready once for all who view them.
 
-    __slots__ = ("_events", "page")
+    Args:
+        page: The records.
+        number: Its place in its window.
 
-    def __init__(self, page: Page) -> None:
+    Attributes:
+        page: The records.
+        epoch: The epoch of all of them.
+        first: The offset of the first one.
+        last: The offset of the last one; of an empty page, where the reader stands.
+        number: Its place in its window; -1: it has none.
+        outcome: How the run ended, if the last record here is its last one.
+    """
+
+    __slots__ = ("_events", "_native", "epoch", "first", "last", "number", "outcome", "page")
+
+    def __init__(self, page: Page, number: int = -1) -> None:
+        info = page.info
+        self.number: int = number
         self.page: Page = page
+        self.epoch: str = page.epoch
+        self.first: int = page.first
+        self.last: int = page.last
+        self.outcome: Outcome | None = info.outcome if self.last >= info.last_offset else None
         self._events: list[ServerSentEvent] | None = None
+        self._native: bytes | None = None
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether records between the reader's place and these were trimmed."""
+        return self.first > self.page.after + 1
 
     @property
     def events(self) -> list[ServerSentEvent]:
         """The records as events, behind a ``gap`` if some before them were trimmed; the ``end`` carries its outcome."""
         if self._events is None:
-            self._events = _events_of(self.page)
+            self._events = self._decoded()
         return self._events
 
-    @property
-    def outcome(self) -> "Outcome | None":
-        """How the run ended, if the last record here is its last one."""
-        info = self.page.info
-        return info.outcome if self.page.last >= info.last_offset else None
+    def native(self) -> Iterator[bytes]:
+        """Tell the same as a native event stream, in chunks of whole records; no payload is looked at."""
+        if self._native is not None:
+            yield self._native
+            return
+        ahead = self._gap().encode() if self.has_gap else b""
+        prefix = f"id: {self.epoch}:".encode()
+        chunks = list(_ranges(self.page.frames, self.first))
+        for index, (first, frames) in enumerate(chunks):
+            parts = [b"%b%d\n%b" % (prefix, offset, frame) for offset, frame in enumerate(frames, first)]
+            chunk = b"".join(parts) if index else ahead + b"".join(parts)
+            if len(chunks) == 1:
+                self._native = chunk
+            yield chunk
+        if ahead and not chunks:
+            yield ahead
 
     def after(self, offset: int) -> "Batch":
         """Leave out what a reader has seen already."""
-        page, seen = self.page, offset + 1 - self.page.first
+        seen = offset + 1 - self.first
         if seen <= 0:
             return self
-        cut = Batch(replace(page, first=offset + 1, frames=page.frames[seen:], after=offset))
-        cut._events = self.events[seen:]  # a window has no gaps
+        cut = Batch(replace(self.page, first=offset + 1, frames=self.page.frames[seen:], after=offset), self.number)
+        if self._events is not None:
+            cut._events = self._events[seen:]  # a window has no gaps
         return cut
 
+    def _gap(self) -> ServerSentEvent:
+        said = {"after": self.page.after, "next": self.first, "reason": "trimmed"}
+        return ServerSentEvent.json(said, event="gap", id=f"{self.epoch}:{self.first - 1}")
 
-def _events_of(page: Page) -> list[ServerSentEvent]:
-    epoch = page.epoch
-    events = [_decoded(frame, f"{epoch}:{offset}") for offset, frame in enumerate(page.frames, page.first)]
-    info = page.info
-    if events and info.outcome is not None and page.last == info.last_offset:
-        events[-1] = events[-1].replace(outcome=info.outcome)
-    if page.first > page.after + 1:
-        said = {"after": page.after, "next": page.first, "reason": "trimmed"}
-        events.insert(0, ServerSentEvent.json(said, event="gap", id=f"{epoch}:{page.first - 1}"))
-    return events
+    def _decoded(self) -> list[ServerSentEvent]:
+        events = _decoded(self.page.frames, f"{self.epoch}:", self.first)
+        if events and self.outcome is not None:
+            events[-1] = events[-1].replace(outcome=self.outcome)
+        if self.has_gap:
+            events.insert(0, self._gap())
+        return events
 
 
-def _decoded(frame: bytes, event_id: str) -> ServerSentEvent:
-    """Read a frame back: nearly all have a name at most and one line of data."""
-    text = frame.decode()
-    name = None
-    if text.startswith("event: "):
-        name, _, text = text[7:].partition("\n")
-    if text.startswith("data: ") and text.find("\n") == len(text) - 2:
-        return make_event(text[6:-2], name, event_id)
+def _ranges(frames: Sequence[bytes], first: int) -> Iterator[tuple[int, Sequence[bytes]]]:
+    """Divide frames until each part is a chunk, or a single frame."""
+    if len(frames) > 1 and sum(map(len, frames)) > _MAX_CHUNK:
+        middle = len(frames) // 2
+        yield from _ranges(frames[:middle], first)
+        yield from _ranges(frames[middle:], first + middle)
+    elif frames:
+        yield first, frames
+
+
+def _decoded(frames: Sequence[bytes], prefix: str, first: int) -> list[ServerSentEvent]:
+    """Read frames back: all of them at a time, if each has a name at most and one line of data, as nearly all do."""
+    text = b"".join(frames).decode()
+    found = _PLAIN.findall(text)
+    lines = 2 * len(found) + sum(1 for name, _ in found if name)
+    whole = text.count("\n") == lines and text.endswith("\n") and b"" not in frames
+    if whole and len(found) == len(frames):
+        return [make_event(data, name or None, f"{prefix}{offset}") for offset, (name, data) in enumerate(found, first)]
+    return [_decode(frame, f"{prefix}{offset}") for offset, frame in enumerate(frames, first)]
+
+
+def _decode(frame: bytes, event_id: str) -> ServerSentEvent:
     events: Sequence[ServerSentEvent] = EventDecoder(max(len(frame), 1)).feed(frame)
     if len(events) != 1:
         raise StoreContractError(f"record {event_id} is not one event")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sse_relay.combinators.source import require_dialect
 from sse_relay.combinators.stage import positive
 from sse_relay.dialects.protocol import Dialect
-from sse_relay.exceptions import IdempotencyConflictError, StoreUnavailableError
+from sse_relay.exceptions import IdempotencyConflictError, RunNotFoundError, StoreUnavailableError
 from sse_relay.outcome import Outcome
 from sse_relay.runs.producer import seal_of
 from sse_relay.runs.reaper import LOST
@@ -20,11 +20,28 @@ from sse_relay.runs.source import Source, require_openable
 from sse_relay.stores.protocol import OnConflict, Opened, Opening, StreamStore
 from sse_relay.wire.encoder import encode_json
 
-__all__ = ["StartRequest"]
+__all__ = ["StartRequest", "is_run_id", "require_run_id"]
 
+_MAX_RUN_ID = 128
 _RUN_ID = re.compile(r"[A-Za-z0-9_.{}:-]{1,128}")
 _REPLACED = Outcome("cancelled", "replaced")
 _PAUSES = (0.05, 0.2)  # before an opening of unknown fate is asked again
+
+
+def is_run_id(text: str) -> bool:
+    """Tell whether a run can have that id."""
+    return len(text) <= _MAX_RUN_ID and _RUN_ID.fullmatch(text) is not None
+
+
+def require_run_id(run_id: str) -> None:
+    """
+    Ask no store for a run whose id no run can have.
+
+    Raises:
+        RunNotFoundError: It cannot.
+    """
+    if not is_run_id(run_id):
+        raise RunNotFoundError(run_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +76,7 @@ class StartRequest:
         for name, seconds in (("timeout", self.timeout), ("idle_timeout", self.idle_timeout)):
             if seconds is not None:
                 positive(name, seconds)
-        if self.run_id is not None and not _RUN_ID.fullmatch(self.run_id):
+        if self.run_id is not None and not is_run_id(self.run_id):
             raise ValueError(f"run_id must be 1 to 128 of A-Z a-z 0-9 _ . {{ }} : -, not {self.run_id!r:.80}")
 
     async def open(self, store: StreamStore, lease: float) -> tuple[Opened, float]:
@@ -89,11 +106,14 @@ class StartRequest:
             raise IdempotencyConflictError(self.idempotency_key or "", error.run_id) from None
 
     def _opening(self, store: StreamStore, lease: float) -> Opening:
-        said: dict[str, object] = json.loads(encode_json(dict(self.metadata or {})))
-        text = json.dumps([self.dialect.name, said], sort_keys=True)
+        said: dict[str, object] = json.loads(encode_json(dict(self.metadata))) if self.metadata else {}
         idempotency_key = self.idempotency_key
-        if idempotency_key is not None and self.key is None:
-            idempotency_key = json.dumps([said.get("scope"), idempotency_key], sort_keys=True)
+        fingerprint = ""
+        if idempotency_key is not None:
+            text = json.dumps([self.dialect.name, said], sort_keys=True)
+            fingerprint = hashlib.sha256(text.encode()).hexdigest()
+            if self.key is None:
+                idempotency_key = json.dumps([said.get("scope"), idempotency_key], sort_keys=True)
         return Opening(
             lease=lease,
             replaced=seal_of(_REPLACED),
@@ -102,7 +122,7 @@ class StartRequest:
             key=self.key,
             on_conflict=self.on_conflict,
             idempotency_key=idempotency_key,
-            fingerprint=hashlib.sha256(text.encode()).hexdigest(),
+            fingerprint=fingerprint,
             metadata=said,
             dialect=self.dialect.name,
             claim=secrets.token_hex(16),

@@ -21,6 +21,7 @@ from sse_relay.dialects.native import Native
 from sse_relay.dialects.protocol import Dialect, RenderContext, TerminalPart
 from sse_relay.exceptions import StoreUnavailableError
 from sse_relay.outcome import ErrorCatalog, ErrorInfo, Outcome
+from sse_relay.runs.deadline import Deadline
 from sse_relay.runs.lease import Lease
 from sse_relay.stores.protocol import Answer, Seal, StreamStore
 from sse_relay.wire.encoder import frame
@@ -78,6 +79,7 @@ class Production:
         self._token = token
         self._timeout = timeout
         self._stage, self._pump = _staged(source, token, dialect, errors, idle)
+        self._deadline: Deadline
         self._offset = 1
         self._stopped_as: Outcome | None = None
 
@@ -102,6 +104,7 @@ class Production:
             The outcome that this call sealed; None: somebody else has sealed, or will.
         """
         timer = None
+        self._deadline = Deadline(lease.grant.lease / _TRIES)
         if self._timeout is not None:
             timer = asyncio.get_running_loop().call_later(self._timeout, self.stop, "timeout", _EXPIRED)
         try:
@@ -109,6 +112,7 @@ class Production:
         finally:
             if timer is not None:
                 timer.cancel()
+            self._deadline.close()
             await self.aclose()
 
     async def aclose(self) -> None:
@@ -147,7 +151,7 @@ class Production:
         while not lease.lost:
             sent_at = loop.time()
             try:
-                async with asyncio.timeout(lease.grant.lease / _TRIES):
+                with self._deadline:
                     answered = await self._store.append(lease.grant, self._offset, frames, seal)
             except (StoreUnavailableError, TimeoutError):
                 await asyncio.sleep(pause)

@@ -12,7 +12,7 @@ from sse_relay.dialects.native import Native
 from sse_relay.dialects.protocol import Dialect
 from sse_relay.exceptions import DrainingError, InvalidCursorError, RunExpiredError
 from sse_relay.outcome import ErrorCatalog, Outcome
-from sse_relay.runs.opening import StartRequest
+from sse_relay.runs.opening import StartRequest, require_run_id
 from sse_relay.runs.reaper import Reaper
 from sse_relay.runs.source import Source
 from sse_relay.runs.subscription import Subscription
@@ -175,6 +175,7 @@ class Relay:
             reason: The reason of its outcome.
             grace: How long to wait for the producer, in seconds.
         """
+        require_run_id(run_id)
         info = await self._store.cancel(run_id, reason)
         if info.outcome is None:
             with suppress(TimeoutError, DrainingError):
@@ -184,6 +185,7 @@ class Relay:
 
     async def info(self, run_id: str) -> RunInfo:
         """Tell a run's state; a run whose producer is dead is ``lost`` from then on."""
+        require_run_id(run_id)
         return await self._reaper.look(run_id)
 
     async def latest(self, key: str) -> RunInfo | None:
@@ -208,6 +210,7 @@ class Relay:
             TimeoutError: It has not, in time.
             DrainingError: This relay was closed meanwhile.
         """
+        require_run_id(run_id)
         async with asyncio.timeout(timeout):
             window = self._tail.enter(run_id)
             try:
@@ -216,7 +219,7 @@ class Relay:
                     if doubts != window.doubts:
                         doubts = window.doubts
                         window.note(await self._reaper.look(run_id))
-                    elif window.closed:
+                    elif window.is_closed:
                         raise DrainingError
                     else:
                         await window.wait()

@@ -1,24 +1,26 @@
 """Replay what is stored after a cursor, then follow."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from operator import length_hint
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from sse_relay.exceptions import StoreContractError
 from sse_relay.runs.batch import Batch
+from sse_relay.runs.opening import require_run_id
+from sse_relay.runs.seat import Seat
 from sse_relay.runs.tail import Tail
 from sse_relay.runs.window import Window
-from sse_relay.stores.protocol import Page, RunInfo, StreamStore
+from sse_relay.stores.protocol import RunInfo, StreamStore
 from sse_relay.wire.cursor import Cursor
 from sse_relay.wire.event import ServerSentEvent
 
 if TYPE_CHECKING:
-    import asyncio
-
     from sse_relay.outcome import Outcome
 
 __all__ = ["Subscription"]
 
+_PAGE = 500  # records that are read at once
 _ENTER = "enter the subscription first: async with relay.subscribe(…) as events"
 
 
@@ -33,9 +35,14 @@ class Subscription:
 
     Attributes:
         run_id: The run.
-        info: The run's state when it was entered.
         outcome: How the run ended, once the reader has come to the end; None: it has not, or the relay is draining.
+        done: Whether nothing more is to come: the reader has come to the end, has left, or the relay is draining.
     """
+
+    __slots__ = (
+        "_after", "_doubts", "_ended", "_epoch", "_fruitless", "_info", "_look", "_looked", "_next", "_nudged",
+        "_pending", "_ready", "_seat", "_seen", "_store", "_tail", "_window", "done", "outcome", "run_id",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -45,21 +52,26 @@ class Subscription:
         run_id: str,
         after: Cursor | int | None,
     ) -> None:
-        self.run_id = run_id
+        self.run_id: str = run_id
         self.outcome: Outcome | None = None
+        self.done: bool = False
         self._store = store
         self._tail = tail
         self._look = look
         self._after = after
         self._info: RunInfo | None = None
         self._window: Window | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._first: Batch | None = None
+        self._seat: Seat | None = None
+        self._pending: Batch | None = None  # read from the store, and not taken yet
         self._ready: Iterator[ServerSentEvent] = iter(())
         self._ended: Outcome | None = None
         self._epoch = ""
         self._seen = 0
+        self._next = -1  # the number of the window's batch that we expect
         self._doubts = 0
+        self._looked = -1  # at which version of the window there was nothing more to take
+        self._fruitless = -1  # at which version of the window the store had no more than we have seen
+        self._nudged = False
 
     @property
     def info(self) -> RunInfo:
@@ -68,24 +80,20 @@ class Subscription:
             raise RuntimeError(_ENTER)
         return self._info
 
+    @property
+    def cursor(self) -> Cursor:
+        """The place of the last record that was read from the log; events that wait to be iterated are behind it."""
+        return Cursor(self._epoch, self._seen)
+
+    @property
+    def starts_with_gap(self) -> bool:
+        """Whether the next records are behind trimmed ones, as far as was read."""
+        return self._pending is not None and self._pending.has_gap
+
     async def __aenter__(self) -> Self:
         if self._info is not None:
             raise RuntimeError("a subscription is entered once; subscribe again, after the last id that was seen")
-        self._window = window = self._tail.enter(self.run_id)
-        try:
-            await self._look(self.run_id)
-            page = await self._store.read(self.run_id, self._after)
-        except BaseException:
-            self._leave()
-            raise
-        self._info = page.info
-        window.note(page.info)
-        self._doubts = window.doubts
-        self._epoch, self._seen = page.epoch, page.after
-        if _tells(page):
-            self._first = Batch(page)
-        elif page.info.outcome is not None:  # the cursor is the seal's: nothing is left to read
-            self._ended = self.outcome = page.info.outcome
+        await self.enter()
         return self
 
     async def __aexit__(
@@ -102,79 +110,166 @@ class Subscription:
                 if event.outcome is not None:
                     self.outcome = event.outcome
                 return event
-            if (batch := await self._next()) is None:
+            step: Batch | Awaitable[None] | None = self._seat
+            if (window := self._window) is not None and window.version == self._looked and self._seat is not None:
+                window.waiting[self._seat] = None
+            else:
+                step = self._step()
+            if type(step) is Batch:
+                self._ready = iter(step.events)
+                continue
+            if step is None:
                 self.outcome = self._ended
                 raise StopAsyncIteration
-            self._ready = iter(batch.events)
+            try:
+                await step
+            except BaseException:
+                self._rise()
+                raise
+            # What nearly every wake-up brings: one batch, right behind the last, and no more. _step would do the same.
+            if (window := self._window) is None or not window.is_whole or (batch := window.newest) is None:
+                continue
+            if batch.first == self._seen + 1 and batch.epoch == self._epoch and batch.outcome is None:
+                self._seen = batch.last
+                self._next = batch.number + 1
+                self._looked = window.version
+                if len(events := batch.events) == 1:
+                    return events[0]
+                self._ready = iter(events)
 
-    async def pages(self) -> AsyncGenerator[Page, None]:
+    async def enter(self) -> None:
         """
-        Read the log in runs of consecutive records, as stored: the way for whoever writes bytes.
+        Take the place after the cursor, as ``async with`` does; a second call changes nothing.
 
-        ``page.first > page.after + 1``: the records between were trimmed.
+        Raises:
+            RuntimeError: The subscription was left already.
         """
-        while (batch := await self._next()) is not None:
-            yield batch.page
-        self.outcome = self._ended
+        if self._info is not None:
+            if self._window is None:
+                raise RuntimeError("this subscription was left already; hand it over before it is entered, or inside")
+            return
+        require_run_id(self.run_id)
+        self._window = window = self._tail.enter(self.run_id)
+        try:
+            await self._look(self.run_id)
+            page = await self._store.read(self.run_id, self._after)
+        except BaseException:
+            self._leave()
+            raise
+        self._info = page.info
+        self._seat = Seat()
+        window.note(page.info)
+        self._doubts = window.doubts
+        self._epoch, self._seen = page.epoch, page.after
+        batch = Batch(page)
+        if _tells(batch):
+            self._pending = batch
+        elif page.info.outcome is not None:  # the cursor is the seal's: nothing is left to read
+            self._ended = self.outcome = page.info.outcome
+            self.done = True
+
+    async def read(self) -> Batch | None:
+        """
+        Take the next records as they are stored: for whoever writes bytes. None: `nudge` was called, or `done`.
+
+        Raises:
+            RuntimeError: Events were iterated, and not all of those that were read with them are taken.
+        """
+        if length_hint(self._ready):
+            raise RuntimeError("iterate a subscription or read it, not both; subscribe again, after the last id seen")
+        while (step := self._step()) is not None:
+            if type(step) is Batch:
+                self.outcome = step.outcome
+                return step
+            try:
+                await step
+            except BaseException:
+                self._rise()
+                raise
+            if self._nudged:
+                self._nudged = False
+                return None
+        return None
+
+    async def read_before(self, after: Cursor | int, until: Cursor) -> Batch | None:
+        """Read the records between two places again: what a renderer has to know to go on. None: there are no more."""
+        left = until.offset - (after if isinstance(after, int) else after.offset)
+        return Batch(await self._store.read(self.run_id, after, limit=min(left, _PAGE))) if left > 0 else None
+
+    def nudge(self) -> None:
+        """Let a `read` that waits return None."""
+        if self._seat is not None and self._seat.taken:
+            self._nudged = True
+            self._seat.wake_soon()
+            self._rise()
 
     async def aclose(self) -> None:
         """Stop viewing; idempotent. A read that waits ends."""
         self._ready = iter(())
         self._leave()
 
-    async def _next(self) -> Batch | None:
-        """Take the next records, wherever they are; None: there are none to come. After the last await all is taken."""
-        if self._info is None:
-            raise RuntimeError(_ENTER)
-        while (window := self._window) is not None and self._ended is None:
-            version, moved = window.version, False
-            batch = self._first or window.after(self._epoch, self._seen) or await self._page(window)
-            self._first = None
-            if batch is not None:
-                moved = self._take(batch)
-                if _tells(batch.page):
-                    return batch
-            if not moved and version == window.version:
-                if window.closed:
-                    break
-                await self._wait(window)
-        return None
-
-    async def _page(self, window: Window) -> Batch | None:
-        """Read on in the store, if there is more than the window has."""
-        doubts = window.doubts
-        if doubts == self._doubts and not window.is_ahead(self._epoch, self._seen):
+    def _step(self) -> Batch | Awaitable[None] | None:
+        """Take the next records, or tell what to wait for before the next step; None: there are none to come."""
+        window = self._window
+        if window is None or self._seat is None or self._ended is not None:
+            if self._info is None:
+                raise RuntimeError(_ENTER)
+            self.done = True
             return None
+        if window.version != self._looked:
+            while (batch := self._pending or window.after(self._epoch, self._seen, self._next)) is not None:
+                self._pending = None
+                self._take(batch)
+                if _tells(batch):
+                    if batch is window.newest and window.is_whole and self._ended is None:
+                        self._looked = window.version
+                    return batch
+            behind = self._doubts != window.doubts or window.is_ahead(self._epoch, self._seen)
+            if behind and self._fruitless != window.version:
+                return self._page(window)
+            if window.is_closed or self._ended is not None:
+                self.done = True
+                return None
+            self._looked = window.version
+        window.waiting[self._seat] = None
+        return self._seat
+
+    async def _page(self, window: Window) -> None:
+        """Read on in the store."""
+        doubts, version = window.doubts, window.version
         page = await self._store.read(self.run_id, Cursor(self._epoch, self._seen))
         self._doubts = doubts
         window.note(page.info)
-        return Batch(page)
+        self._pending = batch = Batch(page)
+        if (batch.epoch, batch.last) == (self._epoch, self._seen):
+            self._fruitless = version
 
-    def _take(self, batch: Batch) -> bool:
-        """Step behind a batch; tell whether that is any further."""
-        page, before = batch.page, (self._epoch, self._seen)
-        if page.after != self._seen or page.first <= self._seen:
-            raise StoreContractError(f"run {self.run_id}: after record {self._seen} came a page from {page.first}")
-        self._epoch, self._seen = page.epoch, page.last
-        self._ended = batch.outcome
-        return before != (self._epoch, self._seen)
+    def _take(self, batch: Batch) -> None:
+        """Step behind a batch."""
+        if batch.page.after != self._seen or batch.first <= self._seen:
+            raise StoreContractError(f"run {self.run_id}: after record {self._seen} came a page from {batch.first}")
+        self._epoch, self._seen = batch.epoch, batch.last
+        self._next = batch.number + 1
+        if batch.outcome is not None:
+            self._ended = batch.outcome
+            self.done = True
 
-    async def _wait(self, window: Window) -> None:
-        self._waiter = future = window.expect()
-        try:
-            await future
-        finally:
-            window.forget(future)
+    def _rise(self) -> None:
+        """Wait no more; where a second task has tried to read, the first one waits on."""
+        if self._seat is not None and not self._seat.taken and self._window is not None:
+            self._window.waiting.pop(self._seat, None)
 
     def _leave(self) -> None:
+        self.done = True
         if (window := self._window) is None:
             return
+        if self._seat is not None:
+            self._seat.wake_soon()
+        self._rise()
         self._window = None
         self._tail.leave(self.run_id, window)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
-def _tells(page: Page) -> bool:
-    """Whether there is anything in a page to show: records, or a gap."""
-    return bool(page.frames) or page.first > page.after + 1
+def _tells(batch: Batch) -> bool:
+    """Whether there is anything in a batch to show: records, or a gap."""
+    return batch.last >= batch.first or batch.has_gap

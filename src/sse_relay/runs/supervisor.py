@@ -8,6 +8,7 @@ callback: a task that is cancelled before its first step runs no ``finally``.
 import asyncio
 import logging
 from dataclasses import replace
+from typing import cast
 
 from sse_relay.combinators.cancellation import CancelToken
 from sse_relay.exceptions import DrainingError, SSERelayError
@@ -49,6 +50,24 @@ class _Live:
         self.production.stop("lease_lost")
 
 
+class _Claim:
+    """One start that is under way: who asked is told, or has gone; the source is owned by a run, or discarded."""
+
+    __slots__ = ("request", "told")
+
+    def __init__(self, request: StartRequest) -> None:
+        self.request = request
+        self.told: asyncio.Future[RunInfo] = asyncio.get_running_loop().create_future()
+
+    def tell(self, info: RunInfo) -> None:
+        if not self.told.done():
+            self.told.set_result(info)
+
+    def fail(self, error: Exception) -> None:
+        if not self.told.done():
+            self.told.set_exception(error)
+
+
 class Supervisor:
     """
     Claim runs, produce them, and see to it that each one ends.
@@ -79,18 +98,16 @@ class Supervisor:
         self._reaper = reaper
         self._transitions = transitions
         self._keeper = LeaseKeeper(store, lease, tasks.spawn)
-        self._claims: set[asyncio.Task[RunInfo]] = set()
+        self._claims: dict[asyncio.Task[None], _Claim] = {}
         self._live: dict[asyncio.Task[None], _Live] = {}
 
     async def start(self, request: StartRequest) -> RunInfo:
         """Make a run of a source, or discard it; a cancelled call leaves a task that does either."""
-        claim = self._tasks.spawn(self._start(request), context=request.context, heard=True)
-        self._claims.add(claim)
-        claim.add_done_callback(self._claims.discard)
-        await asyncio.wait({claim})
-        if claim.cancelled():
-            raise DrainingError
-        return claim.result()
+        claim = _Claim(request)
+        task = self._tasks.spawn(self._run(claim), context=request.context)
+        self._claims[task] = claim
+        task.add_done_callback(self._gone)
+        return await claim.told
 
     async def drain(self, grace: float, leave: float) -> None:
         """Let what is here end within the grace; then seal the rest, and stop it, within the time to leave."""
@@ -103,34 +120,47 @@ class Supervisor:
         """Wait until nothing is under way here any more, or the time is over."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
-        while (left := self._claims | self._live.keys() | sealing | self._transitions.pending()) and (
+        while (left := self._claims.keys() | self._live.keys() | sealing | self._transitions.pending()) and (
             within := deadline - loop.time()
         ) > 0:
             await asyncio.wait(left, timeout=within)
             sealing = {task for task in sealing if not task.done()}
 
-    async def _start(self, request: StartRequest) -> RunInfo:
-        owned = False
+    async def _run(self, claim: _Claim) -> None:
+        """Claim a run, and produce it: one task from the first word to the seal."""
+        live = None
         try:
-            request.check()
-            self._tail.require_open()
-            if self.draining:
-                raise DrainingError
-            opened, sent_at = await request.open(self._store, self._lease)
-            if opened.ended is not None:
-                self._transitions.tell(opened.ended)
-            if opened.grant is not None and self.closing:
-                await self._reaper.end(opened.info.id, _SHUTDOWN)
-                raise DrainingError
-            if opened.grant is not None and opened.info.outcome is None:
-                owned = True
-                self._produce(opened.info, opened.grant, sent_at, request)
-            return opened.info
+            info, live = await self._claim(claim.request)
+        except Exception as error:  # noqa: BLE001 - whoever asked gets it
+            claim.fail(error)
+            return
+        except asyncio.CancelledError:
+            claim.fail(DrainingError())
+            raise
         finally:
-            if not owned:
-                await discard(request.source)
+            del self._claims[_current_task()]
+            if live is None:
+                await discard(claim.request.source)
+        claim.tell(info)
+        if live is not None:
+            await self._supervise(live)
 
-    def _produce(self, info: RunInfo, grant: Grant, sent_at: float, request: StartRequest) -> None:
+    async def _claim(self, request: StartRequest) -> tuple[RunInfo, _Live | None]:
+        request.check()
+        self._tail.require_open()
+        if self.draining:
+            raise DrainingError
+        opened, sent_at = await request.open(self._store, self._lease)
+        if opened.ended is not None:
+            self._transitions.tell(opened.ended)
+        if opened.grant is not None and self.closing:
+            await self._reaper.end(opened.info.id, _SHUTDOWN)
+            raise DrainingError
+        if opened.grant is None or opened.info.outcome is not None:
+            return opened.info, None
+        return opened.info, self._produce(opened.info, opened.grant, sent_at, request)
+
+    def _produce(self, info: RunInfo, grant: Grant, sent_at: float, request: StartRequest) -> _Live:
         token = CancelToken()
         production = Production(
             self._store,
@@ -142,12 +172,11 @@ class Supervisor:
             idle=request.idle_timeout,
         )
         live = _Live(info, grant, sent_at, production)
-        task = self._tasks.spawn(self._supervise(live), context=request.context)
-        self._live[task] = live
-        task.add_done_callback(self._gone)
+        self._live[_current_task()] = live
         self._keeper.hold(live.lease)
         self._tail.produce(info.id, live.hear)
         self._transitions.tell(info)
+        return live
 
     async def _supervise(self, live: _Live) -> None:
         try:
@@ -175,8 +204,15 @@ class Supervisor:
             _logger.warning("run %s could not be sealed at shutdown (%r); its lease will pass", live.info.id, error)
 
     def _gone(self, task: "asyncio.Task[None]") -> None:
-        live = self._live.pop(task)
-        self._keeper.let_go(live.lease)
-        self._tail.produced(live.info.id)
-        if task.cancelled():
-            self._tasks.spawn(live.production.aclose())
+        if (live := self._live.pop(task, None)) is not None:
+            self._keeper.let_go(live.lease)
+            self._tail.produced(live.info.id)
+            if task.cancelled():
+                self._tasks.spawn(live.production.aclose())
+        elif (claim := self._claims.pop(task, None)) is not None:  # cancelled before its first step
+            claim.fail(DrainingError())
+            self._tasks.spawn(discard(claim.request.source))
+
+
+def _current_task() -> "asyncio.Task[None]":
+    return cast("asyncio.Task[None]", asyncio.current_task())

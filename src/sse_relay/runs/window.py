@@ -5,12 +5,14 @@ from collections import deque
 from dataclasses import replace
 
 from sse_relay.runs.batch import Batch
+from sse_relay.runs.seat import Seat
 from sse_relay.stores.protocol import Page, RunInfo
 
 __all__ = ["Window"]
 
 _BATCHES = 64  # a viewer further behind pages from the store
 _BYTES = 1 << 18
+_AT_ONCE = 64  # viewers that are woken in one turn of the loop: a thousand must not hold up the runs of others
 
 
 class Window:
@@ -21,13 +23,19 @@ class Window:
         info: The newest state that was heard of.
         version: Counts whatever may be news.
         doubts: Counts the looks that failed: each viewer has to look for itself.
-        closed: Whether nothing more will be heard.
+        is_closed: Whether nothing more will be heard.
+        is_whole: Whether the newest batch is all that there is to know.
+        newest: The newest batch.
         viewers: How many look.
+        waiting: Who is woken once something may have happened, in the order of their coming; who waits no more leaves.
         heard: Whether something was heard since the tail last looked.
         looking: Whether the tail is looking; and whether it has to look again.
     """
 
-    __slots__ = ("_batches", "_size", "_waiting", "closed", "doubts", "heard", "info", "looking", "version", "viewers")
+    __slots__ = (
+        "_batches", "_dropped", "_scheduled", "_size", "_waking", "doubts", "heard", "info",
+        "is_closed", "is_whole", "looking", "newest", "version", "viewers", "waiting",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.info: RunInfo | None = None
@@ -35,18 +43,32 @@ class Window:
         self.doubts: int = 0
         self.viewers: int = 0
         self.looking: int = 0
-        self.closed: bool = False
+        self.is_closed: bool = False
+        self.is_whole: bool = False
+        self.newest: Batch | None = None
         self.heard: bool = False
         self._batches: deque[Batch] = deque()
+        self._dropped = 0  # of the batches that there ever were
         self._size = 0
-        self._waiting: set[asyncio.Future[None]] = set()
+        self.waiting: dict[Seat, None] = {}
+        self._waking: deque[Seat] = deque()
+        self._scheduled = False
 
-    def after(self, epoch: str, offset: int) -> Batch | None:
-        """The records after a place, if the window has the next one, of the same epoch."""
+    def after(self, epoch: str, offset: int, number: int = -1) -> Batch | None:
+        """The records after a place, if the window has the next one, of the same epoch; perhaps in batch `number`."""
+        newest = self.newest
+        if newest is not None and newest.first == offset + 1 and newest.epoch == epoch:
+            return newest
+        index = number - self._dropped
+        if 0 <= index < len(self._batches):
+            batch = self._batches[index]
+            if batch.first == offset + 1 and batch.epoch == epoch:
+                return batch
         for batch in reversed(self._batches):
-            page = batch.page
-            if page.first <= offset + 1 <= page.last:
-                return batch.after(offset) if page.epoch == epoch else None
+            if batch.last <= offset:
+                return None
+            if batch.first <= offset + 1:
+                return batch.after(offset) if batch.epoch == epoch else None
         return None
 
     def is_ahead(self, epoch: str, offset: int) -> bool:
@@ -55,54 +77,73 @@ class Window:
 
     def note(self, info: RunInfo) -> None:
         """Take a state, in whatever order it is heard of; what one viewer reads is news to the others."""
-        known = self.info
-        if known is None or (known.outcome is None and (info.outcome or info.last_offset > known.last_offset)):
-            self.info = info
+        if self._know(info):
             self.notify()
 
     def add(self, page: Page) -> None:
         """Take records, in whatever order, and however often, they are heard of."""
-        self.note(page.info)
-        newest = self._batches[-1].page if self._batches else None
+        self._know(page.info)
+        batches, newest = self._batches, self.newest
         if page.frames and (newest is None or page.epoch != newest.epoch or page.last > newest.last):
-            self._batches.append(Batch(replace(page, after=page.first - 1)))  # of a gap the store tells
+            if page.after != page.first - 1:
+                page = replace(page, after=page.first - 1)  # of a gap the store tells
+            self.newest = Batch(page, self._dropped + len(batches))
+            self.is_whole = page.info is self.info and page.last == page.info.last_offset and not self.is_closed
+            batches.append(self.newest)
             self._size += sum(map(len, page.frames))
-            while len(self._batches) > _BATCHES or (self._size > _BYTES and len(self._batches) > 1):
-                self._size -= sum(map(len, self._batches.popleft().page.frames))
+            while len(batches) > _BATCHES or (self._size > _BYTES and len(batches) > 1):
+                self._size -= sum(map(len, batches.popleft().page.frames))
+                self._dropped += 1
         self.notify()
 
     def doubt(self) -> None:
         """Make every viewer look for itself."""
         self.doubts += 1
+        self.is_whole = False
         self.notify()
 
     def close(self) -> None:
         """Let every viewer know that nothing more will be heard."""
-        self.closed = True
+        self.is_closed = True
+        self.is_whole = False
         self.notify()
-
-    def expect(self) -> "asyncio.Future[None]":
-        """Make a future that is done once something may have happened; to be given back by `forget`."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        return future
-
-    def forget(self, future: "asyncio.Future[None]") -> None:
-        """Take back what `expect` gave: who waits no more leaves nothing behind."""
-        self._waiting.discard(future)
 
     async def wait(self) -> None:
         """Wait until something may have happened."""
-        future = self.expect()
+        seat = Seat()
+        self.waiting[seat] = None
         try:
-            await future
+            await seat
         finally:
-            self.forget(future)
+            self.waiting.pop(seat, None)
 
     def notify(self) -> None:
-        """Let every viewer look."""
+        """Let every viewer look, some in each turn of the loop: who is woken late finds more to read at once."""
         self.version += 1
-        waiting, self._waiting = self._waiting, set()
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        if self.waiting:
+            self._waking += self.waiting
+            self.waiting.clear()
+            if not self._scheduled:
+                self._scheduled = True
+                asyncio.get_running_loop().call_soon(self._wake)
+
+    def _wake(self) -> None:
+        waking = self._waking
+        try:
+            for _ in range(min(_AT_ONCE, len(waking))):
+                seat = waking.popleft()
+                if seat.taken:
+                    seat.taken = False
+                    seat.context.run(seat.wakeup, seat)
+        finally:
+            self._scheduled = bool(waking)
+            if waking:
+                asyncio.get_running_loop().call_soon(self._wake)
+
+    def _know(self, info: RunInfo) -> bool:
+        known = self.info
+        if known is None or (known.outcome is None and (info.outcome or info.last_offset > known.last_offset)):
+            self.info = info
+            self.is_whole = False
+            return True
+        return False

@@ -3,7 +3,7 @@
 import json
 import secrets
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sse_relay.outcome import Outcome
 
 __all__ = ["Bounds", "RunLog"]
+
+_NO_METADATA: Mapping[str, object] = MappingProxyType({})
 
 
 class Bounds:
@@ -64,7 +66,7 @@ class RunLog:
         self.updated_at: float = now
         self.lease_until: float = now + opening.lease
         self._bounds = bounds
-        self._metadata = MappingProxyType(json.loads(encode_json(dict(opening.metadata))))
+        self._metadata = _copied(opening.metadata)
         self._epochs = [_new_epoch()]
         self._ends: list[int] = []  # where each epoch but the last one ended
         self._frames: list[bytes] = []
@@ -172,6 +174,11 @@ class RunLog:
             drop += 1
         del self._frames[:drop]
         self._trimmed += drop
+
+
+def _copied(metadata: Mapping[str, object]) -> Mapping[str, object]:
+    """Keep what the caller cannot change any more, as JSON gives it back."""
+    return MappingProxyType(json.loads(encode_json(dict(metadata)))) if metadata else _NO_METADATA
 
 
 def _new_epoch() -> str:

@@ -116,7 +116,8 @@ class MemoryStore:
 
     async def renew(self, grants: Collection[Grant]) -> Mapping[str, Appended]:
         """Renew many leases."""
-        return {grant.run_id: self._renew(grant) for grant in grants}
+        now = self._clock()
+        return {grant.run_id: self._renew(grant, now) for grant in grants}
 
     async def cancel(self, run_id: str, reason: str) -> RunInfo:
         """Ask a run to stop."""
@@ -157,7 +158,8 @@ class MemoryStore:
 
     async def lapsed(self, limit: int = 100) -> Sequence[str]:
         """Tell running runs whose lease has passed."""
-        lapsed = (run.id for run in self._registry.running() if self._is_lapsed(run))
+        now = self._clock()
+        lapsed = (run.id for run in self._registry.running() if now >= run.lease_until)
         return list(islice(lapsed, limit))
 
     async def follow(self, on_wake: OnWake) -> Follower:
@@ -208,12 +210,12 @@ class MemoryStore:
         if run.id in self._watchers:
             self._wake(Wake(run.id, run.page(before, run.last_offset - before)))
 
-    def _renew(self, grant: Grant) -> Appended:
+    def _renew(self, grant: Grant, now: float) -> Appended:
         if (run := self._registry.find(grant.run_id)) is None:
             return Appended(Answer.MISSING)
         answer = Answer.FENCED if run.fence != grant.fence else Answer.OK if run.outcome is None else Answer.SEALED
         if answer is Answer.OK:
-            run.touch(self._clock())
+            run.touch(now)
         return Appended(answer, run.last_offset, run.cancel)
 
     def _wake(self, wake: Wake) -> None:
