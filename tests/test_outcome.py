@@ -237,7 +237,7 @@ def test_the_classes_of_errors_of_a_streaming_service() -> None:
         (InvalidEventError("id", SECRET, SECRET), "failed", "error", "invalid_event", 500),
         (StreamIncompleteError("native"), "failed", "error", "stream_incomplete", 502),
         (asyncio.CancelledError(SECRET), "failed", "error", "task_cancelled", 500),
-        (RunNotFoundError(SECRET), "failed", "error", "internal_error", 500),
+        (RunNotFoundError(SECRET), "failed", "error", "run_not_found", 404),
         (TimeoutError(SECRET), "failed", "error", "internal_error", 500),
         (SystemExit(SECRET), "failed", "error", "internal_error", 500),
     ],

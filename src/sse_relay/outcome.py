@@ -13,10 +13,18 @@ from operator import attrgetter
 from typing import Literal, get_args
 
 from sse_relay.exceptions import (
+    CursorMismatchError,
+    DrainingError,
     EventTooLargeError,
+    IdempotencyConflictError,
     IdleTimeoutError,
+    InvalidCursorError,
     InvalidEventError,
+    RunConflictError,
+    RunExpiredError,
+    RunNotFoundError,
     SSERelayError,
+    StoreUnavailableError,
     StreamCancelledError,
     StreamIncompleteError,
 )
@@ -88,11 +96,24 @@ class _Entry:
 
 _UNKNOWN = _Entry("internal_error", "An internal error occurred.", 500, "error")
 
+_MISMATCH = "The cursor belongs to another history of the stream. Discard what was read, and start over."
+_MALFORMED = "That is not a cursor. Send the last event id unchanged."
+_BUSY = "There is an active run already. View it, stop it, or replace it."
+_REUSED = "The idempotency key was used for another request."
+
 _BUILT_IN: dict[type[BaseException] | str, _Entry] = {
     "asyncio.CancelledError": _Entry("task_cancelled", "The stream's task was cancelled.", 500, "error"),
+    CursorMismatchError: _Entry("cursor_mismatch", _MISMATCH, 409, "error"),
+    DrainingError: _Entry("draining", "The server is shutting down. Try again.", 503, "error"),
     EventTooLargeError: _Entry("event_too_large", "An event of the stream exceeds the size limit.", 502, "error"),
+    IdempotencyConflictError: _Entry("idempotency_conflict", _REUSED, 409, "error"),
     IdleTimeoutError: _Entry("idle_timeout", "The source was silent for too long.", 504, "idle_timeout"),
+    InvalidCursorError: _Entry("invalid_cursor", _MALFORMED, 400, "error"),
     InvalidEventError: _Entry("invalid_event", "The source produced an invalid event.", 500, "error"),
+    RunConflictError: _Entry("run_conflict", _BUSY, 409, "error"),
+    RunExpiredError: _Entry("run_expired", "The run is no longer kept. Start a new one.", 410, "error"),
+    RunNotFoundError: _Entry("run_not_found", "There is no such run.", 404, "error"),
+    StoreUnavailableError: _Entry("store_unavailable", "The stream cannot be read just now. Try again.", 503, "error"),
     StreamIncompleteError: _Entry("stream_incomplete", "The source ended unexpectedly.", 502, "error"),
 }
 
@@ -158,9 +179,13 @@ class ErrorCatalog:
 
         Returns:
             Its entry with a fresh `error_id` of 128 random bits, under which the log has the detail: with a
-            traceback where the exception is unknown, in one line where it is registered.
+            traceback where the exception is unknown, in one line where it is registered. A mistake of the client's
+            (one of our own errors, with a status below 500) has no detail, and no `error_id`.
         """
-        return self._info(exc, self._entry(exc))
+        entry = self._entry(exc)
+        if isinstance(exc, SSERelayError) and entry.http_status < 500:
+            return ErrorInfo(entry.code, _message(entry, exc), None, entry.http_status)
+        return self._info(exc, entry)
 
     def outcome_of(self, exc: BaseException) -> Outcome:
         """

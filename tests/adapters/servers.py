@@ -1,12 +1,14 @@
 """Servers that the adapters' tests answer to: one in memory, on virtual time, and uvicorn on a real socket."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
 from types import MappingProxyType
 from typing import Any, Literal, ParamSpec, Self
+from urllib.parse import unquote
 
 import uvicorn
 
@@ -41,6 +43,8 @@ class Exchange:
     Args:
         method: The request's.
         on_send: Awaited with each message before it counts: what the connection does, or fails to do.
+        path: The request's, as a client writes it, with its query.
+        headers: The request's.
 
     Attributes:
         gone: Set it for the client to go away; `receive` says so.
@@ -48,13 +52,26 @@ class Exchange:
         times: When, in seconds after the request.
     """
 
-    def __init__(self, method: str = "GET", on_send: Send | None = None) -> None:
-        self.scope: Scope = {"type": "http", "method": method, "path": "/", "headers": []}
+    def __init__(
+        self,
+        method: str = "GET",
+        on_send: Send | None = None,
+        *,
+        path: str = "/",
+        headers: Mapping[str, str | bytes] = MappingProxyType({}),
+    ) -> None:
+        path, _, query = path.partition("?")
+        pairs = [(name.encode(), said if isinstance(said, bytes) else said.encode()) for name, said in headers.items()]
+        self.scope: Scope = {
+            "type": "http", "method": method, "path": unquote(path), "raw_path": path.encode(),
+            "query_string": query.encode(), "headers": pairs,
+        }  # fmt: skip
         self.gone = asyncio.Event()
         self.messages: list[Message] = []
         self.times: list[float] = []
         self._on_send = on_send
         self._asked = False
+        self._listening = 0
         self._began = asyncio.get_running_loop().time()
 
     async def ask(self, app: App) -> Self:
@@ -67,12 +84,22 @@ class Exchange:
         assert all(timer.cancelled() for timer in set(loop._scheduled) - timers)
         return self
 
+    async def view(self, app: App) -> Self:
+        """Make the request where others, and a relay, are at work; then nobody listens to this client any more (L7)."""
+        await app(self.scope, self.receive, self.send)
+        assert not self._listening
+        return self
+
     async def receive(self) -> Message:
         """Give the request's empty body, then wait for the client to go."""
         if not self._asked:
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        await self.gone.wait()
+        self._listening += 1
+        try:
+            await self.gone.wait()
+        finally:
+            self._listening -= 1
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -86,6 +113,8 @@ class Exchange:
             assert message["type"] == "http.response.body"
             assert not self.complete, "a message after the end"
             assert message["body"] or not message["more_body"], "an empty body in mid-stream"
+            bodiless = self.scope["method"] == "HEAD" or self.status == 204
+            assert not (bodiless and message["body"]), "a body where there is none"
         self.messages.append(message)
         self.times.append(asyncio.get_running_loop().time() - self._began)
 
@@ -110,6 +139,12 @@ class Exchange:
     def body(self) -> bytes:
         """The body."""
         return b"".join(self.writes)
+
+    @property
+    def json(self) -> Any:
+        """What the body says, if it is JSON."""
+        assert self.headers["content-type"] in {"application/json", "application/problem+json"}
+        return json.loads(self.body)
 
     @property
     def complete(self) -> bool:
@@ -165,9 +200,10 @@ class Connection:
         self.reader = reader
         self.writer = writer
 
-    async def get(self, path: str = "/") -> bytes:
-        """Send a GET; return the response's head."""
-        self.writer.write(f"GET {path} HTTP/1.1\r\nhost: test\r\n\r\n".encode())
+    async def get(self, path: str = "/", *, method: str = "GET", last_id: str | None = None) -> bytes:
+        """Send a request; return the response's head."""
+        more = "" if last_id is None else f"last-event-id: {last_id}\r\n"
+        self.writer.write(f"{method} {path} HTTP/1.1\r\nhost: test\r\n{more}\r\n".encode())
         return await self.reader.readuntil(b"\r\n\r\n")
 
     async def chunk(self) -> bytes:
@@ -205,13 +241,13 @@ class Uvicorn:
 
 
 @asynccontextmanager
-async def serve(app: App) -> AsyncGenerator[Uvicorn]:
-    """Serve an application while the block runs."""
+async def serve(app: App, http: Literal["h11", "httptools"] = "h11") -> AsyncGenerator[Uvicorn]:
+    """Serve an application while the block runs, by one of uvicorn's two parsers."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)  # what it accepts inherits this
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, http="h11", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, http=http, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:

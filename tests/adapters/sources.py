@@ -32,6 +32,17 @@ def silence() -> asyncio.Event:
     return asyncio.Event()
 
 
+async def stubborn(*items: object, seconds: float = 30) -> AsyncGenerator[object, None]:
+    """A source that yields, and then ignores for so long that it is cancelled."""
+    for item in items:
+        yield item
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while (left := until - loop.time()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(left)
+
+
 class Watched:
     """A source by its script, whose cleanup takes a second, with what became of it."""
 

@@ -104,3 +104,28 @@ def test_a_problem_tells_what_clients_may_learn(status: int, title: str) -> None
         "code": "too_fast",
         "error_id": "id1",
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"), [(409, {b"x-should-retry": b"false"}), (503, {b"retry-after": b"1"}), (410, {}), (500, {})]
+)
+def test_a_problem_says_whether_to_ask_again(status: int, advice: dict[bytes, bytes]) -> None:
+    """409 is not to be repeated, 503 in a second, unless the application's headers say otherwise."""
+    error = ErrorInfo("code", "Sentence.", None, status)
+    opening, _ = problem(error, {})
+    assert dict(opening["headers"]) == {b"content-type": b"application/problem+json", **advice}
+    for name in advice:
+        opening, _ = problem(error, {name: b"own"})
+        assert dict(opening["headers"])[name] == b"own"
+
+
+def test_a_problem_has_no_body_for_a_head() -> None:
+    """The answer to a HEAD has the same headers and no body."""
+    error = ErrorInfo("code", "Sentence.", None, 404)
+    assert problem(error, {}, head=True) == (problem(error, {})[0], body(b"", more=False))
+
+
+def test_a_problem_may_say_anything() -> None:
+    """A sentence with half a character is sent all the same."""
+    _, said = problem(ErrorInfo("code", "\ud83d", None, 404), {})
+    assert json.loads(said["body"])["detail"] == "\ufffd"

@@ -1,11 +1,10 @@
 """Responses over real sockets, by a real server, on both event loops."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
-import uvloop
 
 from sse_relay import EventDecoder, watch_outcome
 from sse_relay.adapters.asgi import EventStreamResponse
@@ -13,24 +12,7 @@ from sse_relay.adapters.messages import Receive, Scope, Send
 from sse_relay.testing import Probe
 from tests.adapters.servers import serve
 from tests.adapters.sources import Mode, play, silence
-
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    """Run a test in real time; no task may be left after it (L7)."""
-
-    async def settled(main: Coroutine[Any, Any, None]) -> None:
-        async with asyncio.timeout(15):
-            await main
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    def run(main: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.run(settled(main))
-
-    return run
+from tests.connections.conftest import Parser, Run
 
 
 class Application:
@@ -60,11 +42,11 @@ def names(body: bytes) -> list[str | None]:
     return [event.event or event.data for event in EventDecoder().feed(body)]
 
 
-def test_a_stream_arrives_whole(run: Run) -> None:
+def test_a_stream_arrives_whole(run: Run, http: Parser) -> None:
     """F: status, headers, every event, the terminal, and a body that ends as HTTP wants it."""
 
     async def main() -> None:
-        async with serve(Application(lambda _: Probe(1000))) as server, server.connect() as client:
+        async with serve(Application(lambda _: Probe(1000)), http) as server, server.connect() as client:
             head = await client.get()
             assert head.startswith(b"HTTP/1.1 200 OK\r\n")
             assert b"\r\ncontent-type: text/event-stream; charset=utf-8\r\n" in head
@@ -74,14 +56,14 @@ def test_a_stream_arrives_whole(run: Run) -> None:
     run(main())
 
 
-def test_a_connection_is_used_again(run: Run) -> None:
+def test_a_connection_is_used_again(run: Run, http: Parser) -> None:
     """F: after a stream, after an error before the first event, the same connection takes the next request."""
 
     def source(scope: Scope) -> AsyncGenerator[object, None]:
         return play(ValueError("secret")) if scope["path"] == "/error" else play("a", 0.01, scope["path"])
 
     async def main() -> None:
-        async with serve(Application(source)) as server, server.connect() as client:
+        async with serve(Application(source), http) as server, server.connect() as client:
             for path in ("/1", "/2"):
                 assert (await client.get(path)).startswith(b"HTTP/1.1 200 ")
                 assert names(await client.rest()) == ["a", path, "end"]
@@ -95,7 +77,7 @@ def test_a_connection_is_used_again(run: Run) -> None:
     run(main())
 
 
-def test_requests_run_side_by_side(run: Run) -> None:
+def test_requests_run_side_by_side(run: Run, http: Parser) -> None:
     """F: two streams that wait for each other both end."""
 
     async def main() -> None:
@@ -108,7 +90,7 @@ def test_requests_run_side_by_side(run: Run) -> None:
             yield path
 
         application = Application(lambda scope: source(scope["path"]))
-        async with serve(application) as server, server.connect() as one, server.connect() as two:
+        async with serve(application, http) as server, server.connect() as one, server.connect() as two:
             await one.get("/1")
             assert names(await one.chunk()) == ["a"]
             await two.get("/2")
@@ -119,13 +101,13 @@ def test_requests_run_side_by_side(run: Run) -> None:
 
 
 @pytest.mark.parametrize("mode", ["close", "continue"])
-def test_a_client_leaves(run: Run, mode: Mode) -> None:
+def test_a_client_leaves(run: Run, http: Parser, mode: Mode) -> None:
     """Defect 4, F: a client that closes its connection ends a silent stream at once, or lets it run to its end."""
 
     async def main() -> None:
         release = silence()
         application = Application(lambda _: play("a", release), on_disconnect=mode)
-        async with serve(application) as server:
+        async with serve(application, http) as server:
             async with server.connect() as client:
                 await client.get()
                 assert names(await client.chunk()) == ["a"]
@@ -138,14 +120,14 @@ def test_a_client_leaves(run: Run, mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", ["close", "continue"])
-def test_a_client_never_reads(run: Run, mode: Mode) -> None:
+def test_a_client_never_reads(run: Run, http: Parser, mode: Mode) -> None:
     """L4, L6: a client whose buffers are full is dropped at `send_timeout`, without a terminal; a run goes on."""
 
     async def main() -> None:
         count = 100 if mode == "continue" else 1_000_000
         big = "x" * 65_536
         application = Application(lambda _: play(*[big] * count), send_timeout=0.5, on_disconnect=mode)
-        async with serve(application) as server, server.connect(receive_buffer=4096) as client:
+        async with serve(application, http) as server, server.connect(receive_buffer=4096) as client:
             await client.get()
             began = asyncio.get_running_loop().time()
             await application.returned.wait()

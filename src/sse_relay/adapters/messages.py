@@ -3,11 +3,12 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from sse_relay.dialects.protocol import Dialect
 from sse_relay.outcome import ErrorInfo
-from sse_relay.wire.encoder import encode_json
+from sse_relay.wire.encoder import encode_json, to_utf8
 
 __all__ = ["Message", "Receive", "Scope", "Send", "body", "http_status", "problem", "start", "stream_headers"]
 
@@ -16,6 +17,13 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_PLAIN: Mapping[bytes, bytes] = MappingProxyType(
+    {
+        b"content-type": b"text/event-stream; charset=utf-8",
+        b"cache-control": b"no-store",
+        b"x-accel-buffering": b"no",  # nginx would hold events back
+    }
+)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -35,7 +43,7 @@ def http_status(status: int) -> int:
     return status
 
 
-def stream_headers(dialect: Dialect, more: Mapping[str, str]) -> dict[bytes, bytes]:
+def stream_headers(dialect: Dialect, more: Mapping[str, str]) -> Mapping[bytes, bytes]:
     """
     Make the headers of an event stream: ours, the dialect's, then the application's; the later one replaces.
 
@@ -43,11 +51,9 @@ def stream_headers(dialect: Dialect, more: Mapping[str, str]) -> dict[bytes, byt
         TypeError: A name or value of `more` is not text.
         ValueError: A name is not an HTTP token, or a value has a control character: it could add headers of its own.
     """
-    headers = {
-        "content-type": "text/event-stream; charset=utf-8",
-        "cache-control": "no-store",
-        "x-accel-buffering": "no",  # nginx would hold events back
-    }
+    if not dialect.headers and not more:
+        return _PLAIN  # shared by a thousand viewers
+    headers = {name.decode(): value.decode() for name, value in _PLAIN.items()}
     for name, value in [*dialect.headers.items(), *more.items()]:
         if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"a header must be str: str, not {name!r}: {value!r:.80}")
@@ -68,8 +74,8 @@ def body(data: bytes, *, more: bool = True) -> Message:
     return {"type": "http.response.body", "body": data, "more_body": more}
 
 
-def problem(error: ErrorInfo, headers: Mapping[bytes, bytes]) -> tuple[Message, Message]:
-    """Make the two messages of an HTTP error with a problem body (RFC 9457)."""
+def problem(error: ErrorInfo, headers: Mapping[bytes, bytes], *, head: bool = False) -> tuple[Message, Message]:
+    """Make the two messages of an HTTP error with a problem body (RFC 9457), which the answer to a HEAD leaves out."""
     said = {
         "type": "about:blank",
         "title": _phrase(error.status),
@@ -78,8 +84,13 @@ def problem(error: ErrorInfo, headers: Mapping[bytes, bytes]) -> tuple[Message, 
         "code": error.code,
         "error_id": error.error_id,
     }
-    opening = start(error.status, {**headers, b"content-type": b"application/problem+json"})
-    return opening, body(encode_json(said).encode(), more=False)
+    opening = start(error.status, {**_advice(error.status), **headers, b"content-type": b"application/problem+json"})
+    return opening, body(b"" if head else to_utf8(encode_json(said)), more=False)
+
+
+def _advice(status: int) -> Mapping[bytes, bytes]:
+    """Tell clients whether to ask again: the model SDKs repeat a 409 three times unless they are told not to."""
+    return {409: {b"x-should-retry": b"false"}, 503: {b"retry-after": b"1"}}.get(status, {})
 
 
 def _phrase(status: int) -> str:

@@ -26,7 +26,7 @@ from sse_relay.outcome import ErrorInfo, Outcome
 from sse_relay.wire.encoder import encode_json
 from sse_relay.wire.event import ServerSentEvent
 
-__all__ = ["Native"]
+__all__ = ["Native", "outcome_json"]
 
 _RESERVED = frozenset({"end", "gap"})
 
@@ -79,13 +79,17 @@ class _NativeRenderer:
         return (event,)
 
     def end(self, outcome: Outcome) -> Sequence[ServerSentEvent]:
-        error = outcome.error
-        said = {
-            "status": outcome.status,
-            "reason": outcome.reason,
-            "error": error and {"code": error.code, "message": error.message, "error_id": error.error_id},
-        }
-        return (ServerSentEvent(encode_json(said), event="end", outcome=outcome),)
+        return (ServerSentEvent(encode_json(outcome_json(outcome)), event="end", outcome=outcome),)
+
+
+def outcome_json(outcome: Outcome) -> dict[str, object]:
+    """Tell an outcome as ``end`` events and run states do."""
+    error = outcome.error
+    return {
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "error": error and {"code": error.code, "message": error.message, "error_id": error.error_id},
+    }
 
 
 def _read_outcome(event: ServerSentEvent) -> Outcome:

@@ -19,11 +19,11 @@ __all__ = ["Dialect", "Recogniser", "RenderContext", "Renderer", "TerminalPart",
 @dataclass(frozen=True, slots=True)
 class RenderContext:
     """
-    What a renderer may know of its run; the same for every viewer.
+    What a renderer may know of its run; but for the epoch, the same for every viewer.
 
     Attributes:
         run_id: The run's id.
-        epoch: The log's epoch; empty where there is no log.
+        epoch: The log's epoch when the viewer came, another one after a takeover; empty where there is no log.
         created_at: When the run was started, in seconds since 1970.
         metadata: The caller's own.
     """

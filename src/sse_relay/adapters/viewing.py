@@ -1,0 +1,183 @@
+"""
+A subscription → the bytes that one client reads, in its dialect.
+
+The native dialect is what logs hold: records are passed on as stored, behind their ids. Every other one decodes and
+renders them. A renderer remembers, so that one who joins at offset k has to see 1 to k first: they are read from the
+store, a page at a time, and what comes of them is dropped, unless the dialect's clients want the whole stream again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+
+from sse_relay.adapters.connection import Client, ClientGoneError
+from sse_relay.adapters.messages import body
+from sse_relay.dialects.native import Native
+from sse_relay.dialects.protocol import Dialect, RenderContext, Renderer
+from sse_relay.exceptions import (
+    CursorMismatchError,
+    DrainingError,
+    RunExpiredError,
+    RunNotFoundError,
+    StoreUnavailableError,
+)
+from sse_relay.outcome import ErrorCatalog, ErrorInfo, Outcome
+from sse_relay.runs.batch import Batch
+from sse_relay.runs.subscription import Subscription
+from sse_relay.wire.cursor import Cursor
+from sse_relay.wire.event import ServerSentEvent
+
+__all__ = ["TRIMMED", "Viewer"]
+
+_logger = logging.getLogger("sse_relay")
+_AGAIN = 0.25  # seconds until a nudge is repeated that came while its reader was awake
+
+TRIMMED = ErrorInfo("history_trimmed", "The beginning of the stream is no longer kept.", None, 410)
+"""What a client learns of lost records, where its dialect has no word for them."""
+
+_CUT_OFF = (CursorMismatchError, DrainingError, RunExpiredError, RunNotFoundError, StoreUnavailableError)
+"""What a client that comes back is told by its next answer, or finds gone."""
+
+
+class Viewer:
+    """
+    Writes one run for one client.
+
+    A heartbeat comes at once, then chunks of whole events, and a heartbeat in each silence. A client that has seen the
+    end gets it again. Where the viewing ends before the run does (the relay drains, the store fails), a dialect that
+    resumes at an offset just ends: its client comes back. Any other would take that for success, and gets a typed
+    error.
+
+    Args:
+        events: The subscription, entered.
+        client: Who reads.
+        dialect: What it reads.
+        errors: What it learns of exceptions.
+        keepalive: The silence before a heartbeat, in seconds; None: none but the first.
+    """
+
+    __slots__ = ("_client", "_dialect", "_due", "_errors", "_events", "_keepalive", "_loop", "_timer", "_wrote_at")
+
+    def __init__(
+        self, events: Subscription, client: Client, dialect: Dialect, errors: ErrorCatalog, keepalive: float | None
+    ) -> None:
+        self._events = events
+        self._client = client
+        self._dialect = dialect
+        self._errors = errors
+        self._keepalive = keepalive
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._wrote_at = 0.0
+        self._due = False
+
+    async def show(self) -> None:
+        """Write until the run has ended, or the viewing has to."""
+        if self._keepalive is not None:  # one timer, armed anew when it fires: what is written costs none
+            self._timer = self._loop.call_later(self._keepalive, self._tick, self._keepalive)
+        try:
+            await self._write(self._dialect.heartbeat)
+            if type(self._dialect) is not Native:
+                await self._show_rendered()
+                return
+            events = self._events
+            if (seen := events.outcome) is not None:
+                await self._write(_encoded(_renderer(events, self._dialect).end(seen), str(events.cursor)))
+            while not events.done:
+                if (batch := await events.read()) is not None:
+                    for chunk in batch.native():
+                        await self._write(chunk)
+                elif not events.done:
+                    await self._write(self._dialect.heartbeat)
+        except _CUT_OFF as error:
+            _logger.warning("a viewer of run %s was cut off (%r); it may resume", self._events.run_id, error)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    async def _show_rendered(self) -> None:
+        events, dialect = self._events, self._dialect
+        renderer = _renderer(events, dialect)
+        resumable = dialect.has_ids and dialect.resume == "offset"
+        seen = events.outcome
+        try:
+            if preamble := _encoded(renderer.preamble(), None):
+                await self._write(preamble)
+            await self._fold(renderer)
+            while not events.done:
+                if (batch := await events.read()) is not None:
+                    for chunk in _render(batch, renderer, dialect):
+                        await self._write(chunk)
+                if not events.done and (batch is None or self._due):
+                    await self._write(dialect.heartbeat)
+            if events.outcome is None and not resumable:
+                raise DrainingError  # noqa: TRY301 - the typed error that it has
+            outcome = seen
+        except _TrimmedError:
+            outcome = seen or Outcome("failed", "trimmed", TRIMMED)
+        except ClientGoneError:
+            raise
+        except Exception as error:
+            if resumable and isinstance(error, _CUT_OFF):
+                raise
+            outcome = self._errors.outcome_of(error)
+        if outcome is not None:
+            await self._write(_encoded(renderer.end(outcome), str(events.cursor) if seen and dialect.has_ids else None))
+
+    async def _fold(self, renderer: Renderer) -> None:
+        """Show the renderer what the client has seen already, but for the end."""
+        events, dialect = self._events, self._dialect
+        place: Cursor | int = 0
+        until = events.cursor
+        if events.outcome is not None:
+            until = Cursor(until.epoch, until.offset - 1)
+        while (batch := await events.read_before(place, until)) is not None:
+            place = Cursor(batch.epoch, batch.last)
+            for chunk in _render(batch, renderer, dialect):
+                if dialect.resume == "from_start":
+                    await self._write(chunk)
+            if self._due:
+                await self._write(dialect.heartbeat)
+            await asyncio.sleep(0)  # nobody else is held up by a long past
+
+    async def _write(self, chunk: bytes) -> None:
+        await self._client.send(body(chunk))
+        self._due = False
+        self._wrote_at = self._loop.time()
+
+    def _tick(self, keepalive: float) -> None:
+        left = self._wrote_at + keepalive - self._loop.time()
+        if left <= 0:
+            self._due = True
+            self._events.nudge()  # which a reader that is awake does not notice
+            left = min(keepalive, _AGAIN)
+        self._timer = self._loop.call_later(left, self._tick, keepalive)
+
+
+def _renderer(events: Subscription, dialect: Dialect) -> Renderer:
+    info = events.info
+    return dialect.renderer(RenderContext(info.id, info.epoch, info.created_at, info.metadata))
+
+
+class _TrimmedError(Exception):
+    """Records are lost, and the dialect has no word for it."""
+
+
+def _render(batch: Batch, renderer: Renderer, dialect: Dialect) -> Iterator[bytes]:
+    if batch.has_gap:
+        raise _TrimmedError
+    for offset, event in enumerate(batch.events, batch.first):
+        shown = renderer.event(offset, event) if event.outcome is None else renderer.end(event.outcome)
+        if shown:
+            yield _encoded(shown, event.id if dialect.has_ids else None)
+
+
+def _encoded(events: Sequence[ServerSentEvent], last_id: str | None) -> bytes:
+    """Encode the frames of one record: its id is on the last one only, so that no cut loses or doubles any of them."""
+    last = len(events) - 1
+    return b"".join([_with_id(event, last_id if at == last else None) for at, event in enumerate(events)])
+
+
+def _with_id(event: ServerSentEvent, event_id: str | None) -> bytes:
+    """Encode a frame under an id, or none: one that a renderer passes on has that of its record still."""
+    return (event if event.id == event_id else event.replace(id=event_id)).encode()
