@@ -8,6 +8,13 @@ What the library costs, beside a bare loop and its peers: ``python -m benchmarks
     ├── edge           the same job with HTTP on top, without a socket: per event
     ├── wire           encode, decode: per event; linear in long ones
     ├── over_http      uvicorn on a socket: events a second, CPU of slow streams
+    ├── relay          runs that are detached from their requests:
+    │   ├── fan_out        one producer, many viewers: per delivery
+    │   ├── replay         a log that has ended, as bytes and as events: per event
+    │   ├── footprint      memory of a stored event
+    │   ├── idle_viewers   memory of a viewer over HTTP
+    │   ├── starting       until the first event
+    │   └── many_runs      the same beside 10,000 others
     ├── fixtures       the inputs; tests/benchmarks proves that all read them alike
     ├── decoders       one function a peer that decodes
     ├── servers        one application a peer that serves, and the process that serves it

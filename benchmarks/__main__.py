@@ -1,4 +1,4 @@
-"""``python -m benchmarks [combinators|wire|http …]``: measure, print the tables, write them into the docs if asked."""
+"""``python -m benchmarks [combinators|wire|http|relay …]``: measure, print tables, write them to the docs if asked."""
 
 import argparse
 import gc
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import combinators, over_http, wire
+from benchmarks import combinators, over_http, relay, wire
 from benchmarks.measure import Table
 from benchmarks.report import check, machine, write
 
@@ -14,6 +14,7 @@ TABLES: dict[str, Callable[..., list[Table]]] = {
     "combinators": combinators.tables,
     "wire": wire.tables,
     "http": over_http.tables,
+    "relay": relay.tables,
 }
 
 

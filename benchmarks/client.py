@@ -7,7 +7,7 @@ from time import perf_counter
 
 from benchmarks.fixtures import TEXT
 
-__all__ = ["Slow", "cpu_seconds", "fetch", "hold"]
+__all__ = ["Address", "Slow", "cpu_seconds", "fetch", "hold", "read_body", "request"]
 
 Address = tuple[str, int]
 _MARK = TEXT.encode()
@@ -27,17 +27,23 @@ def fetch(address: Address, path: str) -> tuple[float, int]:
 
 def cpu_seconds(address: Address) -> float:
     """Ask a server for its CPU time."""
-    return float(_read(address, "/cpu").rpartition(b"\r\n")[2])
+    return float(read_body(address, "/cpu"))
 
 
-def _request(path: str) -> bytes:
+def read_body(address: Address, path: str) -> bytes:
+    """Return the body of a short answer."""
+    return _read(address, path).rpartition(b"\r\n")[2]
+
+
+def request(path: str) -> bytes:
+    """Write a request that wants the connection closed behind its answer."""
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
 
 
 def _read(address: Address, path: str) -> bytes:
     parts: list[bytes] = []
     with socket.create_connection(address, timeout=60) as connection:
-        connection.sendall(_request(path))
+        connection.sendall(request(path))
         while part := connection.recv(1 << 18):
             parts.append(part)
     return b"".join(parts)
@@ -68,7 +74,7 @@ async def hold(address: Address, path: str, *, streams: int, spread: float, sett
     async def follow() -> None:
         nonlocal events
         reader, writer = await asyncio.open_connection(*address)
-        writer.write(_request(path))
+        writer.write(request(path))
         try:
             while part := await reader.read(1 << 16):
                 events += part.count(_MARK)
