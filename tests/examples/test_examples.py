@@ -54,6 +54,51 @@ def test_readme_names_every_example() -> None:
     assert all(f"({path.name})" in page and f"uvicorn {path.stem}:app" in page for path in EXAMPLES.glob("*.py"))
 
 
+def test_wrap_a_generator() -> None:
+    """A generator streams under Starlette, and ends."""
+    with served("wrap_a_generator") as url:
+        *said, end = events(httpx2.get(url, params={"q": "42?"}).content)
+    assert "".join(event.data or "" for event in said) == "Why do you ask: 42? "
+    assert outcome(end)["status"] == "completed"
+
+
+def test_relay_and_resume() -> None:
+    """C, G: an answer is started, cut and resumed, joined, found by its chat, and stopped, by its owner alone."""
+    prompt = {"prompt": "Hello. " * 20}
+    ada, bob = {"cookie": "user=ada"}, {"cookie": "user=bob"}
+    with served("relay_and_resume") as url, httpx2.Client(base_url=url) as client:
+        started = client.post("/chats/1", json=prompt, headers=ada)
+        assert started.status_code == 202
+        urls = started.json()
+
+        seen: list[ServerSentEvent] = []
+        decoder = EventDecoder()
+        with client.stream("GET", urls["events"], headers=ada) as response:
+            for chunk in response.iter_raw():
+                seen += decoder.feed(chunk)
+                if len(seen) >= 2:
+                    break
+        assert client.post("/chats/1", json=prompt, headers=ada).json() == urls  # joined: it is being written
+        assert client.get("/relay/keys/ada%2F1/active", headers=ada).json()["status"] == "running"
+        for path in (urls["run"], urls["events"], "/relay/keys/ada%2F1/active", "/relay/keys/bob%2F1/latest"):
+            assert client.get(path, headers=bob).status_code == 404
+        assert client.post(urls["cancel"], headers=bob).status_code == 404
+
+        rest = client.get(urls["events"], headers={**ada, "last-event-id": seen[-1].id or ""})
+        *said, end = [*seen, *events(rest.content)]
+        assert (
+            "".join(event.data or "" for event in said)
+            == f"You said: {'Hello. ' * 20}Let me think about that for a while. "
+        )
+        assert outcome(end)["status"] == "completed"
+        assert client.get(urls["events"], headers={**ada, "last-event-id": end.id or ""}).status_code == 204
+        assert client.get("/relay/keys/ada%2F1/latest", headers=ada).json()["status"] == "completed"
+
+        urls = client.post("/chats/1", json=prompt, headers=ada).json()
+        assert client.post(urls["cancel"], headers=ada).json()["status"] == "cancelled"
+        assert outcome(events(client.get(urls["events"], headers=ada).content)[-1])["reason"] == "user"
+
+
 def test_bare_asgi() -> None:
     """A generator streams and ends under a bare ASGI server."""
     with served("bare_asgi") as url:
@@ -70,9 +115,9 @@ def test_callbacks() -> None:
     assert outcome(end)["status"] == "completed"
 
 
-def test_starlette_stop() -> None:
+def test_cancel_from_another_task() -> None:
     """A stream whose generator is silent is stopped by another request (defect 4), and forgotten afterwards."""
-    with served("starlette_stop") as url, httpx2.Client() as client, client.stream("GET", url) as response:
+    with served("cancel_from_another_task") as url, httpx2.Client() as client, client.stream("GET", url) as response:
         stop = f"{url}/{response.headers['x-stream-id']}/stop"
         body = b""
         for chunk in response.iter_bytes():
@@ -83,6 +128,14 @@ def test_starlette_stop() -> None:
         assert said.data == "Hmm."
         assert outcome(end) == {"status": "cancelled", "reason": "user", "error": None}
         assert httpx2.post(stop).status_code == 404
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_every_example_fits_on_a_screen(path: Path) -> None:
+    """An example is short enough to be copied, and says in its first line how it is run."""
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 50
+    assert lines[0].endswith(f'uvicorn {path.stem}:app."""')
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
-"""Stop a stream from another request, under Starlette: uvicorn starlette_stop:app."""
+"""Cancel a stream from another task, here another request, under Starlette: uvicorn cancel_from_another_task:app."""
 
 import asyncio
 import secrets
