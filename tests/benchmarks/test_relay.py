@@ -130,6 +130,7 @@ def test_idle_viewers_are_counted_in_their_server() -> None:
         assert idle_viewers.held(name, VIEWERS, traced=True) > 0
 
 
+@pytest.mark.timeout(120)  # it starts four servers and workers, one after the other
 def test_every_table_comes_out() -> None:
     """A quick run gives the six tables, with all the targets that the relay has."""
     pytest.importorskip("uvicorn")
