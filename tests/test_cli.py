@@ -67,13 +67,14 @@ def test_the_demo_runs_and_leaves() -> None:
 def test_ctrl_c_ends_streams() -> None:
     """Ctrl-C in mid-stream brings every viewer its terminal."""
     with running("--port", "0") as (process, url):
-        with httpx2.stream("POST", f"{url}streams", json={"prompt": "Why?"}, timeout=10) as response:
+        run = httpx2.post(f"{url}runs", json={"prompt": "Why?"}).json()["id"]
+        with httpx2.stream("GET", f"{url}runs/{run}/events", timeout=10) as response:
             parts = response.iter_text()
             next(parts)
             process.send_signal(signal.SIGINT)
             rest = "".join(parts)
         said = json.loads(rest.rstrip().rpartition("data: ")[2])
-        assert said == {"status": "cancelled", "reason": "shutdown", "error": None}
+        assert said == {"status": "lost", "reason": "shutdown", "error": None}
         assert process.wait(10) == 0
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _DEMO = """\
-Watch a text stream through the library into a browser, stop it, and see the ways in which it can end.
+Watch a text stream through the library into a browser; reload the page, cut its connection, stop the run or crash its
+producer, and see the ways in which it can end.
 
 With --upstream and --model an OpenAI-compatible server answers; its key is taken from OPENAI_API_KEY."""
 

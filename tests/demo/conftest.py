@@ -14,23 +14,17 @@ from sse_relay.demo.server import DemoServer, listen
 Serve = Callable[[uvicorn.Server], str]
 
 
-def stop(server: uvicorn.Server, thread: threading.Thread) -> None:
-    """End a server and wait for its thread."""
-    server.should_exit = True
-    thread.join(10)
-    assert not thread.is_alive()
-
-
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Serve]:
-    """Run a server until the module's tests are done; gives its base URL."""
+    """Run servers until the module's tests are done; gives a base URL."""
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
     with ExitStack() as stack:
 
         def run(server: uvicorn.Server) -> str:
             sock = stack.enter_context(listen("127.0.0.1", 0))
             thread = threading.Thread(target=server.run, args=([sock],), daemon=True)
             thread.start()
-            stack.callback(stop, server, thread)
+            running.append((server, thread))
             until = time.monotonic() + 10
             while not server.started:
                 assert time.monotonic() < until, "the server did not start"
@@ -38,6 +32,11 @@ def serve() -> Iterator[Serve]:
             return f"http://127.0.0.1:{sock.getsockname()[1]}"
 
         yield run
+        for server, _ in running:  # all of them leave at a time
+            server.should_exit = True
+        for _, thread in running:
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")

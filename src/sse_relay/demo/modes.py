@@ -27,8 +27,11 @@ class Timings:
         idle: The silence that ends a stream.
         upstream_idle: The same for a model that was asked to finish: some think for long.
         heartbeat: The silence before each heartbeat.
+        lease: After how long a worker that shows no sign of life is taken for dead.
         grace: How long a stopped source may clean up.
         stubborn: How long a source in the mode ``hang`` stays after its cancellation.
+        drain: How long the live runs may go on when the server leaves.
+        away: How long a page that cut its connection stays away: long enough to be seen.
     """
 
     tokens_per_second: float = 45.0
@@ -37,8 +40,11 @@ class Timings:
     idle: float = 8.0
     upstream_idle: float = 90.0
     heartbeat: float = 2.0
+    lease: float = 3.0
     grace: float = 2.0
     stubborn: float = 6.0
+    drain: float = 2.0
+    away: float = 1.2
 
 
 class ModelBrokeError(Exception):

@@ -23,16 +23,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class DemoServer(uvicorn.Server):
-    """A server that ends its streams before it leaves, so that no page is left with half a text and no word."""
+    """A server that ends its runs before it leaves, so that no page is left with half a text and no word."""
 
     def __init__(self, app: DemoApp) -> None:
-        # Streams end within their grace; should one not, its connection is cut.
+        # A drained app ends every response; should one not, its connection is cut.
         super().__init__(
             uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=5, server_header=False)
         )
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End every stream, then the server."""
-        self._app.stop_all("shutdown")
+        """End every run, then the server."""
+        await self._app.drain()
         await super().shutdown(sockets)

@@ -48,7 +48,7 @@ export class Timeline {
     this.#schedule();
   }
 
-  /** Add {time, kind, label, bytes, payload, raw, status}; `kind` is http, text, event, comment or end. */
+  /** Add {time, kind, label, payload, raw, offset, bytes, status}; kinds: http, act, cut, text, event, comment, end. */
   add(item) {
     this.#items.push(item);
     if (this.#items.length > KEPT) {
@@ -77,6 +77,7 @@ export class Timeline {
       return;
     }
     this.list.setAttribute("aria-activedescendant", `row-${index}`);
+    this.#grow();
     if (reveal) {
       const top = index * ROW;
       const { scrollTop, clientHeight } = this.list;
@@ -117,10 +118,14 @@ export class Timeline {
     this.#due = true;
     requestAnimationFrame(() => {
       this.#due = false;
-      this.space.style.height = `${this.#items.length * ROW}px`;
+      this.#grow();
       if (this.#following) this.list.scrollTop = this.list.scrollHeight;
       this.#render();
     });
+  }
+
+  #grow() {
+    this.space.style.height = `${this.#items.length * ROW}px`;
   }
 
   #render() {
@@ -155,8 +160,9 @@ export class Timeline {
     row.style.transform = `translateY(${index * ROW}px)`;
     for (const [name, text] of [
       ["time", item.time.toFixed(3)],
+      ["offset", String(item.offset ?? "")],
       ["name", item.label],
-      ["bytes", item.bytes === null ? "" : String(item.bytes)],
+      ["bytes", String(item.bytes ?? "")],
       ["payload", item.payload],
     ]) {
       const cell = document.createElement("span");
