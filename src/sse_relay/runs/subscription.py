@@ -119,7 +119,6 @@ class Subscription:
                 self._ready = iter(step.events)
                 continue
             if step is None:
-                self.outcome = self._ended
                 raise StopAsyncIteration
             try:
                 await step
@@ -224,6 +223,7 @@ class Subscription:
                     if batch is window.newest and window.is_whole and self._ended is None:
                         self._looked = window.version
                     return batch
+                self.outcome = batch.outcome  # of a run whose last record was seen before it was known for the last
             behind = self._doubts != window.doubts or window.is_ahead(self._epoch, self._seen)
             if behind and self._fruitless != window.version:
                 return self._page(window)

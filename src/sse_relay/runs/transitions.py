@@ -36,8 +36,11 @@ class Transitions:
 
     def tell(self, info: RunInfo) -> None:
         """Tell of one transition."""
-        if self._callback is not None:
-            self._telling[info.id] = self._spawn(self._tell(self._callback, info, self._telling.get(info.id)))
+        if self._callback is None:
+            return
+        telling = self._spawn(self._tell(self._callback, info, self._telling.get(info.id)))
+        self._telling[info.id] = telling
+        telling.add_done_callback(lambda _: self._told(info.id, telling))
 
     def pending(self) -> set["asyncio.Task[None]"]:
         """The calls that are not over."""
@@ -53,6 +56,7 @@ class Transitions:
                     await telling
         except Exception:
             _logger.exception("on_transition failed for run %s (%s)", info.id, info.status)
-        finally:
-            if self._telling.get(info.id) is asyncio.current_task():
-                del self._telling[info.id]
+
+    def _told(self, run_id: str, telling: "asyncio.Task[None]") -> None:
+        if self._telling.get(run_id) is telling:
+            del self._telling[run_id]
