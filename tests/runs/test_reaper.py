@@ -1,18 +1,17 @@
 """End runs over their producers' heads."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
-from sse_relay import Outcome, RunNotFoundError
-from sse_relay.runs.reaper import Reaper
-from sse_relay.testing import run_virtual
-from tests.runs.faults import memory, process
+from sse_relay import Outcome, Relay, RunNotFoundError
+from sse_relay.runs.reaper import LOST, Reaper
+from sse_relay.stores.protocol import Page, RunInfo
+from sse_relay.testing import History, cancel_at_every_await, cancelled_at, run_virtual
+from tests.runs.faults import memory, numbers, process, said, settle, view
 from tests.runs.test_opening import request
-
-if TYPE_CHECKING:
-    from sse_relay.stores.protocol import Page, RunInfo
 
 
 def test_a_living_run_is_left_alone() -> None:
@@ -75,5 +74,88 @@ def test_the_sweep_finds_whatever_lapses() -> None:
         await asyncio.sleep(2)
         assert len(told) == 1001
         sweeping.cancel()
+
+    run_virtual(main())
+
+
+async def dead(store: Any, key: str | None = None) -> str:
+    """Leave a run whose lease has passed."""
+    opened, _ = await request(1, key=key).open(store, 2.0)
+    await asyncio.sleep(2)
+    return opened.info.id
+
+
+REAPS: dict[str, Callable[[Relay, str], Coroutine[Any, Any, object]]] = {
+    "info": lambda relay, run_id: relay.info(run_id),
+    "wait": lambda relay, run_id: relay.wait(run_id),
+    "active": lambda relay, _: relay.active("k"),
+    "start": lambda relay, _: relay.start(numbers(1), key="k"),
+    "subscribe": view,
+    "cancel": lambda relay, run_id: relay.cancel(run_id, grace=0),
+}
+
+
+@pytest.mark.parametrize("again", [0, 1])
+@pytest.mark.parametrize("how", REAPS)
+def test_whoever_reaps_may_be_cancelled(how: str, again: int) -> None:
+    """I9, I2, L2: a call that reaps, cancelled at any await, once or twice, leaves a run that ends once, for all."""
+
+    async def main() -> None:
+        history, told = History(), list[RunInfo]()
+        store = history.recorded(memory())
+        handle = process(store, pause=lambda: asyncio.sleep(0.001))
+        handle.down = {"lapsed"}  # no sweep: only whoever looks
+        async with Relay(handle, on_transition=told.append) as relay, Relay(handle) as other:
+            run_id = await dead(store, "k")
+
+            async def reap() -> None:
+                await REAPS[how](relay, run_id)
+
+            async def check(step: int) -> None:
+                nonlocal run_id
+                await asyncio.sleep(1)
+                ended = await other.info(run_id)
+                assert ended.outcome is not None, step
+                assert ended.outcome.status in {"lost", "cancelled"}, step
+                assert said(await view(other, run_id)) == ["end"], step
+                assert [info.outcome for info in told if info.id == run_id] in ([], [ended.outcome]), step
+                if (active := await other.active("k")) is not None:
+                    await other.wait(active.id)
+                run_id = await dead(store, "k")
+
+            assert await cancel_at_every_await(reap, check, again=again) >= 1
+            history.check()
+        await settle()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("again", [0, 1])
+def test_a_sweep_may_be_cancelled(again: int) -> None:
+    """I9, I2: a sweep that is cancelled at any await leaves runs that the next one seals, each once."""
+
+    async def main() -> None:
+        history, told = History(), list[str]()
+        store = history.recorded(memory())
+        slow = process(store, pause=lambda: asyncio.sleep(0.001))
+        swept = 0
+        for step in range(1, 30):
+            runs = [await dead(store) for _ in range(3)]
+            told.clear()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled_at(
+                    Reaper(slow, 2.0, lambda info, _: told.append(info.id)).sweep(), {step, step + again}
+                )
+            swept += not await store.lapsed()
+            for _ in range(2):
+                for run_id in runs:
+                    reaper = Reaper(store, 2.0, lambda info, _: told.append(info.id))
+                    assert (await reaper.look(run_id)).outcome == LOST, step
+            assert len(told) == len(set(told)), step
+            for run_id in runs:
+                assert (await store.read(run_id)).last == 1, step
+        assert 0 < swept < 29
+        history.check()
+        await settle()
 
     run_virtual(main())

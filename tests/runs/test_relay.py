@@ -24,7 +24,7 @@ from sse_relay import (
 )
 from sse_relay.runs.source import RunContext
 from sse_relay.stores.protocol import RunInfo
-from sse_relay.testing import Probe, cancel_at_every_await, run_virtual
+from sse_relay.testing import History, Probe, cancel_at_every_await, run_virtual
 from tests.runs.faults import memory, numbers, process, said, settle, silence, stubborn, view
 
 
@@ -403,6 +403,29 @@ def test_wait_without_wake_ups() -> None:
             run = await here.start(numbers(1, 1.0))
             assert await there.wait(run.id) == Outcome("completed")
             assert now() <= 10
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("again", [0, 1])
+def test_a_cancelled_wait(again: int) -> None:
+    """I9: a waiter that is cancelled at any await, once or twice, leaves nothing, and the run goes on."""
+
+    async def main() -> None:
+        async with Relay(process(memory(), pause=lambda: asyncio.sleep(0.01))) as relay:
+            run = await relay.start(numbers(2, 0.05))
+
+            async def wait() -> Outcome:
+                return await relay.wait(run.id)
+
+            async def check(step: int) -> None:
+                nonlocal run
+                assert await relay.wait(run.id) == Outcome("completed"), step
+                assert not relay._tail._windows
+                run = await relay.start(numbers(2, 0.05))
+
+            assert await cancel_at_every_await(wait, check, again=again) > 1
+        await settle()
 
     run_virtual(main())
 
@@ -786,6 +809,40 @@ def test_a_start_that_the_shutdown_overtakes() -> None:
             info = await store.lookup("k")
             assert info is not None
             assert info.outcome == Outcome("lost", "shutdown")
+        await settle()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("again", [0, 1])
+@pytest.mark.parametrize("grace", [0, 2])
+def test_a_cancelled_drain(grace: float, again: int) -> None:
+    """I9, I2, L7: a drain that is cancelled at any await, once or twice, may be asked again, and leaves nothing."""
+
+    async def main() -> None:
+        history = History()
+        store = history.recorded(memory())
+        relay = Relay(process(store, pause=lambda: asyncio.sleep(0.01)))
+        probes: list[Probe] = []
+
+        async def drain() -> None:
+            await relay.__aenter__()
+            probes[:] = [Probe(None, waits=True) for _ in range(2)]
+            for probe in probes:
+                await relay.start(probe, key="k", on_conflict="replace")
+            await relay.drain(grace)
+
+        async def check(step: int) -> None:
+            await asyncio.sleep(1)
+            await relay.drain(0)
+            await settle()
+            assert all(probe.closed or not probe.read for probe in probes), step
+            assert [info async for info in store.runs("running")] == [], step
+
+        assert await cancel_at_every_await(drain, check, again=again) > 5
+        async for info in store.runs():
+            assert info.outcome in {Outcome("lost", "shutdown"), Outcome("cancelled", "replaced")}
+        history.check()
         await settle()
 
     run_virtual(main())

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from sse_relay.outcome import Outcome
+from sse_relay.runs.batch import Batch
 from sse_relay.runs.relay import Relay
 from sse_relay.runs.subscription import Subscription
 from sse_relay.stores.protocol import Record, RunInfo, StreamStore
@@ -26,11 +27,13 @@ from sse_relay.testing.ledger import Ledger
 from sse_relay.testing.recording import RecordingStore
 from sse_relay.testing.viewer import Viewer
 from sse_relay.wire.cursor import Cursor
+from sse_relay.wire.decoder import EventDecoder
 from sse_relay.wire.event import ServerSentEvent
 
 __all__ = ["History", "WatchedSubscription"]
 
 _SHOWN = 20  # of what is broken: the first are the cause
+_LARGE = 1 << 30  # larger than any event
 
 
 class History:
@@ -114,6 +117,7 @@ class WatchedSubscription:
     def __init__(self, subscription: Subscription, viewer: Viewer) -> None:
         self.subscription: Subscription = subscription
         self.viewer: Viewer = viewer
+        self._decoder = EventDecoder(_LARGE)
 
     @property
     def info(self) -> RunInfo:
@@ -145,6 +149,18 @@ class WatchedSubscription:
             raise
         self.viewer.saw(event)
         return event
+
+    async def read(self) -> Batch | None:
+        """Take the next records as they are stored; what they say as a native stream is watched."""
+        batch = await self.subscription.read()
+        if batch is None:
+            if self.subscription.done:
+                self.viewer.ended(self.outcome)
+            return None
+        for chunk in batch.native():
+            for event in self._decoder.feed(chunk):
+                self.viewer.saw(event)
+        return batch
 
     async def aclose(self) -> None:
         """Stop viewing."""

@@ -1,0 +1,282 @@
+"""Two processes on one recorded store, what may be done with them, and what has to hold then."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from random import Random
+from typing import Any
+
+from sse_relay import (
+    Cursor,
+    CursorMismatchError,
+    DrainingError,
+    IdempotencyConflictError,
+    MemoryStore,
+    Relay,
+    RunConflictError,
+    RunExpiredError,
+    RunNotFoundError,
+    StoreUnavailableError,
+)
+from sse_relay.stores.protocol import RunInfo
+from sse_relay.testing import History
+from tests.histories.world import END, LEASE, Fault, Process, Script, View
+from tests.runs.faults import settle
+
+REFUSALS = (
+    DrainingError,
+    IdempotencyConflictError,
+    RunConflictError,
+    RunExpiredError,
+    RunNotFoundError,
+    StoreUnavailableError,
+    TimeoutError,
+)
+CALLS: dict[str, Callable[[Relay, str], Awaitable[object]]] = {
+    "active": lambda relay, _: relay.active("a"),
+    "cancel": lambda relay, run_id: relay.cancel(run_id),
+    "cancel at once": lambda relay, run_id: relay.cancel(run_id, grace=0),
+    "info": lambda relay, run_id: relay.info(run_id),
+    "latest": lambda relay, _: relay.latest("b"),
+    "wait": lambda relay, run_id: relay.wait(run_id),
+    "wait a little": lambda relay, run_id: relay.wait(run_id, timeout=0.5),
+}
+FAULTS: dict[str, Fault] = {
+    "deaf": lambda handle: handle.dropped_wakeups(),
+    "frozen": lambda handle: handle.frozen(),
+    "frozen for appends": lambda handle: handle.frozen("append"),
+    "late": lambda handle: handle.late_wakeups(0.1),
+    "late and at once": lambda handle: handle.late_wakeups(0.1, twice=True),
+    "lossy": lambda handle: handle.lost_replies(times=2),
+    "lossy appends": lambda handle: handle.lost_replies("append", times=3),
+    "lossy opens": lambda handle: handle.lost_replies("open", times=1),
+    "outage": lambda handle: handle.outage(),
+    "outage of appends": lambda handle: handle.outage("append", "renew"),
+    "outage of reads": lambda handle: handle.outage("read", "end"),
+    "slow": lambda handle: handle.delays(0.3),
+}
+LATENCIES: dict[str, Fault] = {
+    "a loop": lambda handle: handle.delays(0),
+    "a millisecond": lambda handle: handle.delays(0.001),
+    "any": lambda handle: handle.delays(partial(Random(1).choice, (0, 0.001, 0.03))),
+    "none": lambda handle: handle.late_wakeups(0),
+}
+
+
+class Stage:
+    """
+    Two processes, their runs and their viewers.
+
+    Attributes:
+        history: What has happened.
+        processes: The two that are alive.
+        dead: Those that have vanished.
+        made: The sources of all runs that were asked for, by run id; a run may never have been made.
+        viewers: All viewers that ever came.
+        calls: The calls that are under way, and of which process.
+    """
+
+    def __init__(self, *latencies: str) -> None:
+        self.history = History()
+        self.memory = MemoryStore(clock=asyncio.get_running_loop().time)
+        self.store = self.history.recorded(self.memory)
+        self.latencies = [LATENCIES[latency] for latency in latencies]
+        self.processes = [Process(self.store, latency) for latency in self.latencies]
+        self.dead: list[Process] = []
+        self.made: dict[str, Script] = {}
+        self.viewers: list[View] = []
+        self.calls: dict[asyncio.Task[None], Process] = {}
+
+    async def open(self) -> None:
+        """Open the relays."""
+        for process in self.processes:
+            await process.relay.__aenter__()
+
+    def start(self, process: int, count: int, kind: str = "generator", **options: Any) -> str:
+        """Ask for a run whose source has something to say at once."""
+        script = Script(f"run-{len(self.made)}", kind)
+        self.made[script.run_id] = script
+        script.say(count)
+
+        async def start(relay: Relay) -> None:
+            info = await relay.start(script.source(), run_id=script.run_id, **options)
+            assert info.joined or info.id == script.run_id, f"a start of {script.run_id} made {info}"
+
+        self.call(process, start)
+        return script.run_id
+
+    def ask(self, process: int, run_id: str, what: str) -> None:
+        """Ask a relay something of a run, and do not wait for the answer."""
+
+        async def ask(relay: Relay) -> None:
+            answer = await CALLS[what](relay, run_id)
+            if what.startswith("cancel"):
+                assert isinstance(answer, RunInfo)
+                assert answer.outcome is not None, f"L3: a run that was cancelled has not ended: {answer}"
+
+        self.call(process, ask)
+
+    def call(self, process: int, call: Callable[[Relay], Awaitable[object]]) -> None:
+        """Call a relay, in a task."""
+
+        async def asked() -> None:
+            with suppress(*REFUSALS):
+                await call(there.relay)
+
+        there = self.processes[process]
+        self.calls[asyncio.create_task(asked())] = there
+
+    async def enter(self, view: View, process: int, after: Cursor | str | int | None) -> None:
+        """Let a viewer come, or try to."""
+        with suppress(*REFUSALS, CursorMismatchError):
+            view.process = self.processes[process]
+            await view.enter(self.history.subscribe(self.processes[process].relay, view.run_id, after))
+
+    async def join(
+        self, process: int, run_id: str, after: int | None, *, named: bool = False, native: bool = False
+    ) -> View:
+        """Let a viewer come: from the beginning, from an offset, or with a cursor that somebody has remembered."""
+        self.viewers.append(view := View(run_id, native=native))
+        log = self.history.log(run_id)
+        place = after and after % (len(log) + 1)
+        await self.enter(view, process, log[place - 1].cursor if named and place else place)
+        return view
+
+    async def join_wrongly(self, process: int, run_id: str, other: str) -> None:
+        """Let viewers come with a cursor that is beyond, and with one of another run."""
+        cursors = [Cursor(log[0].epoch, 10_000) for log in [self.history.log(run_id)] if log]
+        cursors += [log[-1].cursor for log in [self.history.log(other)] if log and other != run_id]
+        for cursor in cursors:
+            view = View(run_id)
+            await self.enter(view, process, cursor)
+            assert view.subscription is None, f"I11: {cursor} was taken for a place of {run_id}"
+
+    async def read(self, view: View, count: int, patience: float) -> None:
+        """Let a viewer read on, and be nudged, and cancelled, when its patience is over."""
+        if view.reading is None:
+            if view.native and view.subscription is not None:
+                asyncio.get_running_loop().call_later(patience / 2, view.subscription.subscription.nudge)
+            with suppress(TimeoutError, StoreUnavailableError):
+                async with asyncio.timeout(patience):
+                    await view.read(count)
+
+    def begin_to_read(self, view: View) -> None:
+        """Let a viewer read while other things happen."""
+
+        async def read() -> None:
+            with suppress(StoreUnavailableError):
+                await view.read(10_000)
+
+        if view.reading is None:
+            view.reading = asyncio.create_task(read())
+
+    def disturb(self, process: int, what: str) -> None:
+        """Let a fault of a process begin; it has one of a kind."""
+        self.processes[process].fault(what.partition(" ")[0], FAULTS[what])
+
+    def heal(self, process: int, which: int | None = None) -> None:
+        """Let one of its faults end, or all of them."""
+        faults = self.processes[process].faults
+        self.processes[process].heal(None if which is None or not faults else faults[which % len(faults)])
+
+    async def vanish(self, process: int) -> None:
+        """Let a process die, and another one be started in its place."""
+        self.processes[process].vanish()
+        self.dead.append(self.processes[process])
+        another = Process(self.store, self.latencies[process])
+        await another.relay.__aenter__()
+        self.processes[process] = another
+
+    async def drain(self, process: int, grace: float) -> None:
+        """Drain a relay, and open it again."""
+        there, loop = self.processes[process], asyncio.get_running_loop()
+        began = loop.time()
+        await there.relay.drain(grace)
+        assert loop.time() <= began + max(grace, 0.5) + 1e-6, "L8: the drain took longer than its grace"
+        there.heal()
+        await there.relay.__aenter__()
+
+    async def check(self) -> None:
+        """Check what has to hold at every instant."""
+        self.history.check()
+        for call in [call for call in self.calls if call.done()]:
+            del self.calls[call]
+            if not call.cancelled():
+                call.result()
+            else:
+                assert call.cancelling(), f"I9: {call!r} was cancelled by nobody"
+        active = Counter(info.key for info in await self._running() if info.key is not None)
+        assert not active or max(active.values()) == 1, f"§1.7: a key has more than one active run: {active}"
+
+    async def end(self) -> None:
+        """Heal everything, let time pass, and check that all ends as it should."""
+        for process in [*self.processes, *self.dead]:
+            process.heal()
+        await asyncio.sleep(LEASE + 2)
+        for script in self.made.values():
+            script.stubborn = False
+            script.tell(END)
+        await asyncio.sleep(30)
+        assert not await self._running(), "§1.1: a run has not ended"
+        for call, process in self.calls.items():
+            assert call.done() or process.vanished, f"{call!r} hangs"
+            call.cancel()
+        await asyncio.sleep(0)
+        for view in self.viewers:
+            await self._see_all(view)
+        for process in [*self.processes, *self.dead]:
+            await process.relay.drain(0)
+        await settle()
+        assert not self.memory._watchers, "L6: somebody is watched still"
+        told = sum((process.told for process in [*self.processes, *self.dead]), Counter[tuple[str, bool]]())
+        assert not told or max(told.values()) == 1, f"row B9: a transition was told twice: {told}"
+        infos = {info.id: info async for info in self.store.runs()}
+        for script in self.made.values():
+            await self._check_log(script, infos.get(script.run_id))
+        await self.check()
+
+    async def _running(self) -> list[RunInfo]:
+        return [info async for info in self.memory.runs("running")]
+
+    async def _see_all(self, view: View) -> None:
+        """A viewer that is there reads on to the end; one that has left, or whose relay is gone, comes back."""
+        if view.began is None:
+            return
+        await view.stop_reading()
+        if not await view.read_to_the_end():
+            assert view.process in self.dead, f"a viewer of {view.run_id} hangs at {view.place}"
+        if view.subscription is None or view.subscription.outcome is None:
+            view.process = self.processes[0]
+            await view.enter(self.history.subscribe(view.process.relay, view.run_id, view.place))
+            assert await view.read_to_the_end(), f"a viewer of {view.run_id} hangs at {view.place}"
+        assert view.subscription is not None
+        assert view.subscription.outcome is not None, f"a viewer of {view.run_id} has no outcome"
+        log = await self._log(view.run_id)
+        assert view.seen == log[view.began :], f"I1: a viewer of {view.run_id} has not seen L[{view.began} + 1..]"
+        await view.leave()
+
+    async def _log(self, run_id: str) -> list[str]:
+        """Read a whole log, on small pages, and tell what it says."""
+        said: list[str] = []
+        after: Cursor | None = None
+        while True:
+            page = await self.store.read(run_id, after, limit=30)
+            said += [frame.decode().removeprefix("data: ").strip() for frame in page.frames]
+            if page.last >= page.info.last_offset:
+                return [*said[:-1], "end"]
+            after = Cursor(page.epoch, page.last)
+
+    async def _check_log(self, script: Script, info: RunInfo | None) -> None:
+        owned = script.given if script.kind == "generator" else script.opened
+        assert script.closed or not owned, f"the source of {script.run_id} was not closed"
+        if info is None:
+            assert not script.opened, "a source ran, and there is no run"
+            return
+        assert info.status != "failed" or script.failed, f"{info} failed, and its source has not"
+        assert info.outcome is None or info.outcome.reason != "rolled_back", f"the producer of {info} lost count"
+        log = (await self._log(script.run_id))[:-1]
+        whole = info.status in {"completed", "failed"}
+        said = script.said if whole else script.said[: len(log)]
+        assert log == said, f"I5: the log of {info} is {log}, and its source has said {script.said}"
