@@ -1,0 +1,10 @@
+-- Ask a run to stop. KEYS: the run. ARGV: the reason.
+local run, why = find(KEYS[1], clock())
+if not run then
+  return {why}
+end
+if not run.outcome and not run.cancel then
+  redis.call('HSET', run.key, 'cancel', ARGV[1])
+  publish(run, {'cancel', run.id, ARGV[1]}, '')
+end
+return {'found', described(run)}
