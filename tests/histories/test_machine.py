@@ -201,7 +201,7 @@ def keep_going(count: int, steps: int) -> None:
 
 def test_whatever_happens() -> None:
     """I1-I9, L2, L6-L8: whatever happens to two relays and their viewers, each run ends once and is seen whole."""
-    keep_going(60, 40)
+    keep_going(150, 40)
 
 
 @pytest.mark.evidence

@@ -18,7 +18,9 @@ class Schedule:
 
     def __init__(self, seed: int, seconds: float) -> None:
         self.random = Random(seed)
-        self.stage = Stage(*(self.random.choice(sorted(LATENCIES)) for _ in range(2)))
+        latencies = [self.random.choice(sorted(LATENCIES)) for _ in range(2)]
+        bound, trims = self.random.choice(((None, False), (None, False), (20, False), (10, True)))
+        self.stage = Stage(*latencies, bound=bound, trims=trims)
         self.until = asyncio.get_running_loop().time() + seconds
 
     async def play(self) -> None:

@@ -1,6 +1,7 @@
 """Faults between one process and its store."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, ExitStack
 from random import Random
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from sse_relay import MemoryStore, RunNotFoundError, StoreUnavailableError
-from sse_relay.stores.protocol import Answer, Grant, Wake
+from sse_relay.stores.protocol import Answer, Ended, Grant, Seal, Wake
 from sse_relay.testing import FaultyStore, StoreUnderTest, run_virtual, store_contract
 from sse_relay.testing.stores import StoreLaw
 from sse_relay.testing.stores.under_test import frames, opening, sealed, start
@@ -182,18 +183,19 @@ def test_a_frozen_process_goes_on_where_it_was() -> None:
             under_way = asyncio.create_task(handle.info(grant.run_id))
             await asyncio.sleep(0.5)
         with handle.frozen():
-            asked = asyncio.create_task(handle.append(grant, 2, frames(2)))
-            await store.append(grant, 1, frames(1))
+            asked = asyncio.create_task(handle.append(grant, 3, frames(3)))
+            for offset in (1, 2):
+                await store.append(grant, offset, frames(offset))
             await asyncio.sleep(100)
             assert not asked.done()
             assert not under_way.done()  # the answer is there, and not heard
             assert not heard
-            assert await length(store, grant) == 1
+            assert await length(store, grant) == 2
         assert (await asked).answer is Answer.OK
-        assert (await under_way).last_offset == 1
-        assert [wake.page and wake.page.first for wake in heard] == [1, 2]
+        assert (await under_way).last_offset == 2
+        assert [wake.page and wake.page.first for wake in heard] == [1, 2, 3]
         with handle.frozen("append"):
-            asked = asyncio.create_task(handle.append(grant, 3, frames(3)))
+            asked = asyncio.create_task(handle.append(grant, 4, frames(4)))
             await handle.info(grant.run_id)
             await store.cancel(grant.run_id, "user")
             assert heard[-1].cancel == "user"
@@ -227,7 +229,7 @@ def test_freezes_nest() -> None:
 
 
 def test_what_a_frozen_process_gave_up_on_arrives_late() -> None:
-    """I6: an append whose caller has given up goes out at the thaw, and the store has to fence it."""
+    """I6: an append whose caller has given up goes out at the thaw as it was, and the store has to fence it."""
 
     async def main() -> None:
         store = memory()
@@ -235,16 +237,36 @@ def test_what_a_frozen_process_gave_up_on_arrives_late() -> None:
         first, second = await start(handle), await start(handle)
         with handle.frozen():
             for grant in (first, second):
+                batch = frames("a", "b")
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(1):
-                        await handle.append(grant, 1, frames(1))
+                        await handle.append(grant, 1, batch)
+                batch.clear()
             await store.end(second.run_id, sealed("lost"))
             assert await length(store, first) == 0
         await settle()
-        assert await length(store, first) == 1
-        page = await store.read(second.run_id)
-        assert list(page.frames) == [sealed("lost").frame]
+        assert list((await store.read(first.run_id)).frames) == frames("a", "b")
+        assert list((await store.read(second.run_id)).frames) == [sealed("lost").frame]
         assert not handle._late
+
+    run_virtual(main())
+
+
+def test_a_late_refusal_is_nobodys() -> None:
+    """What is refused when it arrives late is not complained of: nobody waits for it."""
+
+    async def main() -> None:
+        complaints: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
+        handle = FaultyStore(memory())
+        with handle.frozen(), pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await handle.info("nothing")
+        await settle()
+        gc.collect()
+        assert handle.calls["info"] == 1
+        assert not handle._late
+        assert not complaints
 
     run_virtual(main())
 
@@ -263,8 +285,13 @@ def test_a_vanished_process_is_gone() -> None:
                 async with asyncio.timeout(1):
                     await handle.append(grant, 1, frames("given up"))
             handle.vanish()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await handle.append(grant, 1, frames("given up"))
             hanging = asyncio.create_task(handle.append(grant, 1, frames("never")))
+            await store.cancel(grant.run_id, "user")
             await settle()
+            assert not handle._held
         await store.append(grant, 1, frames(1))
         await asyncio.sleep(1000)
         assert not hanging.done()
@@ -272,6 +299,7 @@ def test_a_vanished_process_is_gone() -> None:
         with pytest.raises(asyncio.CancelledError):
             await hanging
         await settle()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
         assert not heard
         assert list((await store.read(grant.run_id)).frames) == frames(1)
         await handle.aclose()
@@ -338,6 +366,26 @@ def test_a_takeover_at_a_step() -> None:
             assert (await store.info(run_id)).status == "lost"
         third = await start(handle)
         assert (await handle.append(third, 1, frames(1))).answer is Answer.OK
+
+    run_virtual(main())
+
+
+def test_a_takeover_of_a_run_that_goes_meanwhile() -> None:
+    """A run that is gone by the time when it is to be taken over holds no other takeover up."""
+
+    class Forgets(MemoryStore):
+        async def end(self, run_id: str, seal: Seal, *, lapsed_only: bool = False) -> Ended:
+            if run_id == "gone":
+                raise RunNotFoundError(run_id)
+            return await super().end(run_id, seal, lapsed_only=lapsed_only)
+
+    async def main() -> None:
+        store = Forgets()
+        handle = FaultyStore(store)
+        grant = await start(handle)
+        await start(handle, run_id="gone")
+        with handle.takeover_at(1, "info"):
+            assert (await handle.info(grant.run_id)).status == "lost"
 
     run_virtual(main())
 

@@ -487,6 +487,11 @@ def test_subscriptions_are_watched() -> None:
                 assert [event.data for event in seen[:3]] == ["0", "1", "2"]
                 async with history.subscribe(relay, run.id, seen[1].id) as events:
                     assert [event async for event in events] == seen[2:]
+                async with history.subscribe(relay, run.id, 1) as events:
+                    assert (batch := await events.read()) is not None
+                    assert (batch.first, batch.last) == (2, 4)
+                    assert await events.read() is None
+                    assert events.viewer.place == 4
             history.check()
             left = history.subscribe(here, run.id)
             async with left as events:
@@ -499,6 +504,12 @@ def test_subscriptions_are_watched() -> None:
             async with broken as events:
                 await anext(events)
             with pytest.raises(AssertionError, match="I7"):
+                history.check()
+            broken = history.subscribe(there, run.id, 2)
+            broken.viewer.place = 3
+            async with broken as events:
+                await events.read()
+            with pytest.raises(AssertionError, match=r"I1: .* saw record 3 again"):
                 history.check()
 
     async def numbers() -> Any:

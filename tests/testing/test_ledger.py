@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from sse_relay import Cursor, Outcome
-from sse_relay.stores.protocol import Answer, Appended, Ended, Grant, Page, RunInfo, Seal
+from sse_relay.stores.protocol import Answer, Appended, Ended, Grant, Page, Record, RunInfo, Seal
 from sse_relay.testing.findings import Findings
 from sse_relay.testing.ledger import Ledger, Wanted
 
@@ -120,3 +120,43 @@ def test_a_gap_is_believed_where_logs_are_trimmed() -> None:
         assert len(findings.broken) == (not trims)
         read(findings.tick(), ledger, 0, replace(cut, first=1, frames=[A, B]))
         assert "which another reader was told is gone" in findings.broken[-1]
+
+
+def test_a_run_ends_once_and_there() -> None:
+    """I2: one outcome, one place for it, and no record behind, in whatever order it is told."""
+    end = info(3, NEW, SEAL.outcome)
+    told = {
+        "two outcomes": (end, info(3, NEW, Outcome("failed"))),
+        "two places": (end, info(4, NEW, SEAL.outcome)),
+        "too early": (info(1, OLD, SEAL.outcome),),
+    }
+    for how, infos in told.items():
+        findings, ledger = opened()
+        ledger.append_is_asked(Wanted(GRANT, 3, [A, A], None))
+        for each in infos:
+            ledger.is_told(0, each)
+        assert [broken[:2] for broken in findings.broken] == ["I2"], how
+    findings, ledger = opened()
+    ledger.is_told(findings.tick(), info(2, OLD, SEAL.outcome))
+    ledger.append_is_asked(Wanted(GRANT, 3, [A], None))
+    ledger.store(Record(OLD, 3, A), "a read")
+    assert findings.broken == ["I2: run run: a read: record 3, and the log was sealed at 2"]
+
+
+def test_an_epoch_that_follows_another_ends_it() -> None:
+    """I6: a new epoch is a takeover, though the run goes on; told in an overlapping answer, it may be the older one."""
+    for overlaps in (False, True):
+        findings, ledger = opened()
+        asked = 0 if overlaps else findings.tick()
+        ledger.is_told(asked, info(2, NEW))
+        ledger.grant_is_answered(findings.tick(), GRANT, Appended(Answer.OK, 2))
+        assert len(findings.broken) == (not overlaps)
+
+
+def test_the_beginning_is_a_place_of_every_epoch() -> None:
+    """I3: the cursor before the first record is valid for every epoch that the log had, and of no other."""
+    findings, ledger = opened()
+    ledger.place_is_refused(findings.tick(), Cursor("of-another-log", 0))
+    assert not findings.broken
+    ledger.place_is_refused(findings.tick(), Cursor(OLD, 0))
+    assert len(findings.broken) == 1

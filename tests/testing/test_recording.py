@@ -56,3 +56,25 @@ def test_what_wakes_is_recorded() -> None:
             history.check()
 
     run_virtual(main())
+
+
+def test_whom_a_start_has_ended_is_recorded() -> None:
+    """I2, I8: the state of a run that was replaced is held against what is told of it later."""
+
+    async def main() -> None:
+        for ends in (True, False):
+            history = History()
+            memory = MemoryStore()
+            store = history.recorded(memory)
+            old = (await store.open(opening(key="k"))).info
+            await store.open(opening(key="k", on_conflict="replace"))
+            if not ends:
+                memory._registry._runs[old.id].outcome = None
+            await store.cancel(old.id, "user")
+            if ends:
+                history.check()
+            else:
+                with pytest.raises(AssertionError, match=r"I8: run .* is running again, after it was cancelled"):
+                    history.check()
+
+    run_virtual(main())

@@ -69,3 +69,14 @@ def test_the_end_is_where_the_log_is_sealed() -> None:
     assert "was told that it ended as" in saw(viewer, end.replace(outcome=Outcome("failed")))[0]
     _, viewer = ends()
     assert not saw(viewer, end)
+
+
+def test_one_mistake_is_one_finding() -> None:
+    """I1: a record that is seen again is a finding, and the viewer is where it was."""
+    _, ledger = opened()
+    viewer = Viewer(ledger)
+    assert len(saw(viewer, at(1, "a"), at(1, "a"), at(2, "b"))) == 1
+    assert viewer.place == 2
+    viewer = Viewer(ledger)
+    assert len(saw(viewer, at(1, "a"), at(2, "b"), at(1, "a"))) == 2
+    assert viewer.place == 2

@@ -1,5 +1,10 @@
 """
-For your own tests: laws that combinators and stores keep, cancellation at every await, a virtual clock.
+For your own tests: laws, faults, a history that checks the invariants, cancellation at every await, a virtual clock.
+
+- `combinator_laws`, `store_contract`: what combinators and stores keep.
+- `FaultyStore`, `fault_at_every_step`: what happens between a process and its store, at any moment.
+- `History`: whether what stores and viewers have seen is right.
+- `cancel_at_every_await`, `Probe`, `run_virtual`: the rest of a bad day, in milliseconds.
 
 Nothing here needs a test framework: what is wrong is an `AssertionError`.
 """
