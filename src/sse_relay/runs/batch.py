@@ -35,9 +35,10 @@ class Batch:
         last: The offset of the last one; of an empty page, where the reader stands.
         number: Its place in its window; -1: it has none.
         outcome: How the run ended, if the last record here is its last one.
+        decoded: The events, once somebody has asked for them.
     """
 
-    __slots__ = ("_events", "_native", "epoch", "first", "last", "number", "outcome", "page")
+    __slots__ = ("_native", "decoded", "epoch", "first", "last", "number", "outcome", "page")
 
     def __init__(self, page: Page, number: int = -1) -> None:
         info = page.info
@@ -47,7 +48,7 @@ class Batch:
         self.first: int = page.first
         self.last: int = page.last
         self.outcome: Outcome | None = info.outcome if self.last >= info.last_offset else None
-        self._events: list[ServerSentEvent] | None = None
+        self.decoded: list[ServerSentEvent] | None = None
         self._native: bytes | None = None
 
     @property
@@ -58,9 +59,9 @@ class Batch:
     @property
     def events(self) -> list[ServerSentEvent]:
         """The records as events, behind a ``gap`` if some before them were trimmed; the ``end`` carries its outcome."""
-        if self._events is None:
-            self._events = self._decoded()
-        return self._events
+        if self.decoded is None:
+            self.decoded = self._decoded()
+        return self.decoded
 
     def native(self) -> Iterator[bytes]:
         """Tell the same as a native event stream, in chunks of whole records; no payload is looked at."""
@@ -85,8 +86,8 @@ class Batch:
         if seen <= 0:
             return self
         cut = Batch(replace(self.page, first=offset + 1, frames=self.page.frames[seen:], after=offset), self.number)
-        if self._events is not None:
-            cut._events = self._events[seen:]  # a window has no gaps
+        if self.decoded is not None:
+            cut.decoded = self.decoded[seen:]  # a window has no gaps
         return cut
 
     def _gap(self) -> ServerSentEvent:

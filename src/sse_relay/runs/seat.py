@@ -35,7 +35,7 @@ class Seat:
     def __init__(self) -> None:
         self.taken: bool = False
         self._asyncio_future_blocking = False
-        self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()  # where a task looks whether it is its own, if there is no get_loop
         self._cancelled: tuple[object, ...] | None = None
 
     def __await__(self) -> "Generator[Seat, None, None]":
@@ -52,10 +52,6 @@ class Seat:
         if self.taken:
             self.taken = False
             self._loop.call_soon(self.wakeup, self, context=self.context)
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Tell the task that it is of the same loop."""
-        return self._loop
 
     def add_done_callback(self, callback: "Callable[[Seat], object]", *, context: contextvars.Context) -> None:
         """Take what goes on with the task."""

@@ -110,9 +110,10 @@ class Subscription:
                 if event.outcome is not None:
                     self.outcome = event.outcome
                 return event
-            step: Batch | Awaitable[None] | None = self._seat
-            if (window := self._window) is not None and window.version == self._looked and self._seat is not None:
-                window.waiting[self._seat] = None
+            seat = self._seat
+            step: Batch | Awaitable[None] | None = seat
+            if seat is not None and (window := self._window) is not None and window.version == self._looked:
+                window.waiting[seat] = None
             else:
                 step = self._step()
             if type(step) is Batch:
@@ -132,7 +133,7 @@ class Subscription:
                 self._seen = batch.last
                 self._next = batch.number + 1
                 self._looked = window.version
-                if len(events := batch.events) == 1:
+                if len(events := batch.decoded or batch.events) == 1:
                     return events[0]
                 self._ready = iter(events)
 
