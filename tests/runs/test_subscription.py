@@ -18,7 +18,7 @@ from sse_relay import (
     StoreContractError,
     StoreUnavailableError,
 )
-from sse_relay.testing import cancel_at_every_await, run_virtual
+from sse_relay.testing import FaultyStore, cancel_at_every_await, run_virtual
 from tests.runs.faults import memory, numbers, process, said, settle, silence, view
 
 
@@ -525,5 +525,24 @@ def test_what_was_iterated_is_not_read_on() -> None:
                     await events.read()
                 assert said([event async for event in events]) == ["2", "3", "4", "5", "end"]
                 assert await events.read() is None
+
+    run_virtual(main())
+
+
+def test_a_page_and_a_wake_up_that_bring_the_same_are_one() -> None:
+    """I1: records that come by a wake-up while a viewer reads them from the store are seen once."""
+
+    async def main() -> None:
+        handle = FaultyStore(memory())
+        async with Relay(handle) as relay:
+            run = await relay.start(numbers(3, 1.0))
+            async with relay.subscribe(run.id) as events:
+                assert (await anext(events)).data == "1"
+                rest = asyncio.create_task(anext(events))
+                await asyncio.sleep(0.7)
+                with handle.delays(0.4, "read"):  # "2" is appended in the middle of it
+                    relay._tail._windows[run.id].doubt()
+                    assert (await rest).data == "2"
+                assert said([event async for event in events]) == ["3", "end"]
 
     run_virtual(main())

@@ -127,7 +127,10 @@ class Subscription:
                 self._rise()
                 raise
             # What nearly every wake-up brings: one batch, right behind the last, and no more. _step would do the same.
-            if (window := self._window) is None or not window.is_whole or (batch := window.newest) is None:
+            if self._pending is not None or (window := self._window) is None or not window.is_whole:
+                continue
+            batch = window.newest
+            if batch is None:
                 continue
             if batch.first == self._seen + 1 and batch.epoch == self._epoch and batch.outcome is None:
                 self._seen = batch.last
