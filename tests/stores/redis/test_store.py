@@ -342,10 +342,19 @@ def test_cuts_and_lost_answers_hurt_nobody(server: Server, prefix: str) -> None:
 
 
 async def view(relay: Relay, run_id: str) -> list[str | None]:
-    async with relay.subscribe(run_id) as events:
-        said = [event.data async for event in events]
-    assert events.outcome is not None
-    return [*said[:-1], events.outcome.status]
+    """Read a run to its end; where a fault breaks the reading off, go on behind what was seen."""
+    said: list[str | None] = []
+    last_id: str | None = None
+    while True:
+        try:
+            async with relay.subscribe(run_id, last_id) as events:
+                async for event in events:
+                    said.append(event.data)
+                    last_id = event.id
+            assert events.outcome is not None
+            return [*said[:-1], events.outcome.status]
+        except StoreUnavailableError:
+            await asyncio.sleep(0.01)
 
 
 PRODUCER = """
