@@ -11,6 +11,10 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint co
 # It looks for Python on PATH, and would ask the network whether it is the newest.
 PYRIGHT := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright
 
+# Redis 8 and Valkey 8, for the evidence; where they cannot be fetched, SSE_RELAY_REDIS_SERVERS says where yours are.
+SERVERS := $(VENV)/servers
+NEWER := $(CURDIR)/$(SERVERS)/bin/redis-server:$(CURDIR)/$(SERVERS)/bin/valkey-server
+
 .PHONY: help demo test check bench evidence lock clean
 .DEFAULT_GOAL := help
 
@@ -35,7 +39,9 @@ bench: $(VENV)/.bench ## the benchmarks
 	$(RUN) -m benchmarks $(ARGS)
 
 evidence: $(VENV)/.test ## the tests that are too long for every push
-	$(RUN) -m pytest -m evidence $(ARGS) || test $$? -eq 5 # 5: there are none
+	test -n "$$SSE_RELAY_REDIS_SERVERS" || tests/deployments/fetch_servers.sh $(SERVERS)
+	SSE_RELAY_REQUIRE=redis SSE_RELAY_REDIS_SERVERS="$${SSE_RELAY_REDIS_SERVERS:-$(NEWER)}" \
+		$(RUN) -m pytest -m evidence $(ARGS)
 
 lock: ## write constraints.txt anew, from the pins in pyproject.toml
 	rm -rf $(VENV)/lock

@@ -15,9 +15,19 @@ What the library costs, beside a bare loop and its peers: ``python -m benchmarks
     │   ├── idle_viewers   memory of a viewer over HTTP
     │   ├── starting       until the first event
     │   └── many_runs      the same beside 10,000 others
+    ├── redis_relay    runs that are kept in Redis, on a server of its own:
+    │   ├── redis_writing    until acknowledged: events a second
+    │   ├── redis_waiting    until acknowledged, and until seen: of one event
+    │   ├── redis_live       viewers of what another process writes
+    │   ├── redis_replay     a log as bytes, and its end
+    │   ├── redis_footprint  memory in Redis; what silent runs ask of it
+    │   ├── redis_floor      commands by hand on bare sockets: the least
+    │   ├── redis_runs       runs without a relay, and a store that takes the time
+    │   └── redis_server     the newest server that is here
     ├── fixtures       the inputs; tests/benchmarks proves that all read them alike
     ├── decoders       one function a peer that decodes
     ├── servers        one application a peer that serves, and the process that serves it
     ├── client         reads streams as fast as they come, and counts
+    ├── latencies      percentiles
     └── measure        interleaved runs, medians, tables
 """

@@ -1,4 +1,4 @@
-"""``python -m benchmarks [combinators|wire|http|relay …]``: measure, print tables, write them to the docs if asked."""
+"""``python -m benchmarks [combinators|wire|http|relay|redis …]``: measure, print tables, write them to the docs."""
 
 import argparse
 import gc
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import combinators, over_http, relay, wire
+from benchmarks import combinators, over_http, redis_relay, relay, tool_arguments, wire
 from benchmarks.measure import Table
 from benchmarks.report import check, machine, write
 
@@ -15,6 +15,8 @@ TABLES: dict[str, Callable[..., list[Table]]] = {
     "wire": wire.tables,
     "http": over_http.tables,
     "relay": relay.tables,
+    "arguments": tool_arguments.tables,
+    "redis": redis_relay.tables,
 }
 
 

@@ -12,7 +12,10 @@ from benchmarks.measure import Table
 
 __all__ = ["check", "machine", "write"]
 
-PEERS = ("sse-starlette", "fastapi", "starlette", "uvicorn", "httpx-sse", "httpx2", "openai", "anthropic")
+PEERS = (
+    "sse-starlette", "fastapi", "starlette", "uvicorn", "httpx-sse", "httpx2", "openai", "anthropic",
+    "redis", "hiredis",
+)  # fmt: skip
 
 
 def machine() -> str:

@@ -15,6 +15,7 @@ COMBINATORS = {
     "idle_timeout",
     "keepalive",
     "render",
+    "tool_argument_text",
     "watch_outcome",
 }
 RUNS = {"MemoryStore", "Relay"}

@@ -34,6 +34,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sse_relay.combinators.arguments import tool_argument_text
     from sse_relay.combinators.cancellation import CancelToken, cancellable
     from sse_relay.combinators.channel import EventChannel
     from sse_relay.combinators.keepalive import idle_timeout, keepalive
@@ -80,6 +81,7 @@ _HOMES = {
         "idle_timeout",
         "keepalive",
         "render",
+        "tool_argument_text",
         "watch_outcome",
     ),
     "exceptions": (
@@ -144,6 +146,7 @@ __all__ = [
     "idle_timeout",
     "keepalive",
     "render",
+    "tool_argument_text",
     "watch_outcome",
 ]
 

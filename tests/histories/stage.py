@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
 from functools import partial
 from random import Random
 from typing import Any
@@ -13,7 +13,6 @@ from sse_relay import (
     CursorMismatchError,
     DrainingError,
     IdempotencyConflictError,
-    MemoryStore,
     Relay,
     RunConflictError,
     RunExpiredError,
@@ -22,8 +21,8 @@ from sse_relay import (
 )
 from sse_relay.stores.protocol import RunInfo
 from sse_relay.testing import History
+from tests.histories.ground import Ground
 from tests.histories.world import END, LEASE, Fault, Process, Script, View
-from tests.runs.faults import settle
 
 REFUSALS = (
     DrainingError,
@@ -34,6 +33,7 @@ REFUSALS = (
     StoreUnavailableError,
     TimeoutError,
 )
+OURS = {"log_full", "store_unavailable"}  # why a run fails though its source has not
 CALLS: dict[str, Callable[[Relay, str], Awaitable[object]]] = {
     "active": lambda relay, _: relay.active("a"),
     "cancel": lambda relay, run_id: relay.cancel(run_id),
@@ -70,31 +70,33 @@ class Stage:
     Two processes, their runs and their viewers.
 
     Args:
+        ground: What they share.
         latencies: How long each process's way to the store takes.
-        bound: The most records of a log.
-        trims: Whether a full log drops its oldest records, and does not end its run.
 
     Attributes:
+        ground: What they share.
         history: What has happened.
         processes: The two that are alive.
         dead: Those that have vanished.
         made: The sources of all runs that were asked for, by run id; a run may never have been made.
         viewers: All viewers that ever came.
         calls: The calls that are under way, and of which process.
+        gone: The runs that were taken from the store, or forgotten by it.
+        holed: The runs whose records were taken from the store.
     """
 
-    def __init__(self, *latencies: str, bound: int | None = None, trims: bool = False) -> None:
-        self.history = History(trims=trims)
-        self.memory = MemoryStore(
-            clock=asyncio.get_running_loop().time, max_events=bound, on_full="trim" if trims else "fail"
-        )
-        self.store = self.history.recorded(self.memory)
+    def __init__(self, ground: Ground, *latencies: str) -> None:
+        self.ground = ground
+        self.history = History(trims=ground.trims)
+        self.store = self.history.recorded(ground.store)
         self.latencies = [LATENCIES[latency] for latency in latencies]
-        self.processes = [Process(self.store, latency) for latency in self.latencies]
+        self.processes = [self._process(place) for place in range(len(latencies))]
         self.dead: list[Process] = []
         self.made: dict[str, Script] = {}
         self.viewers: list[View] = []
         self.calls: dict[asyncio.Task[None], Process] = {}
+        self.gone: set[str] = set()
+        self.holed: set[str] = set()
 
     async def open(self) -> None:
         """Open the relays."""
@@ -165,7 +167,7 @@ class Stage:
         if view.reading is None:
             if view.native and view.subscription is not None:
                 asyncio.get_running_loop().call_later(patience / 2, view.subscription.subscription.nudge)
-            with suppress(TimeoutError, StoreUnavailableError):
+            with suppress(TimeoutError), self._refusals(view):
                 async with asyncio.timeout(patience):
                     await view.read(count)
 
@@ -173,7 +175,7 @@ class Stage:
         """Let a viewer read while other things happen."""
 
         async def read() -> None:
-            with suppress(StoreUnavailableError):
+            with self._refusals(view):
                 await view.read(10_000)
 
         if view.reading is None:
@@ -192,7 +194,7 @@ class Stage:
         """Let a process die, and another one be started in its place."""
         self.processes[process].vanish()
         self.dead.append(self.processes[process])
-        another = Process(self.store, self.latencies[process])
+        another = self._process(process)
         await another.relay.__aenter__()
         self.processes[process] = another
 
@@ -201,7 +203,7 @@ class Stage:
         there, loop = self.processes[process], asyncio.get_running_loop()
         began = loop.time()
         await there.relay.drain(grace)
-        assert loop.time() <= began + max(grace, 0.5) + 1e-6, "L8: the drain took longer than its grace"
+        assert loop.time() <= began + max(grace, 0.5) + self.ground.slack, "L8: the drain took longer than its grace"
         there.heal()
         await there.relay.__aenter__()
 
@@ -214,7 +216,7 @@ class Stage:
                 call.result()
             else:
                 assert call.cancelling(), f"I9: {call!r} was cancelled by nobody"
-        active = Counter(info.key for info in await self._running() if info.key is not None)
+        active = Counter(info.key for info in await self.ground.running(self.made) if info.key is not None)
         assert not active or max(active.values()) == 1, f"§1.7: a key has more than one active run: {active}"
 
     async def end(self) -> None:
@@ -226,7 +228,7 @@ class Stage:
             script.stubborn = False
             script.tell(END)
         await asyncio.sleep(30)
-        assert not await self._running(), "§1.1: a run has not ended"
+        assert not await self.ground.running(self.made), "§1.1: a run has not ended"
         for call, process in self.calls.items():
             assert call.done() or process.vanished, f"{call!r} hangs"
             call.cancel()
@@ -235,8 +237,7 @@ class Stage:
             await self._see_all(view)
         for process in [*self.processes, *self.dead]:
             await process.relay.drain(0)
-        await settle()
-        assert not self.memory._watchers, "L6: somebody is watched still"
+        await self.ground.clear()
         told = sum((process.told for process in [*self.processes, *self.dead]), Counter[tuple[str, bool]]())
         assert not told or max(told.values()) == 1, f"row B9: a transition was told twice: {told}"
         infos = {info.id: info async for info in self.store.runs()}
@@ -244,16 +245,32 @@ class Stage:
             await self._check_log(script, infos.get(script.run_id))
         await self.check()
 
-    async def _running(self) -> list[RunInfo]:
-        return [info async for info in self.memory.runs("running")]
+    @contextmanager
+    def _refusals(self, view: View) -> Generator[None]:
+        """A reader may always hear that the store does not answer, and that there is no run only if it is gone."""
+        try:
+            yield
+        except StoreUnavailableError:
+            pass
+        except (RunNotFoundError, RunExpiredError) as refusal:
+            if view.run_id not in self.gone:
+                raise AssertionError(f"I7: {view.run_id} is there, and its viewer was told something else") from refusal
+
+    def _process(self, place: int) -> Process:
+        return Process(self.history.recorded(self.ground.process(place)), self.latencies[place])
 
     async def _see_all(self, view: View) -> None:
         """A viewer that is there reads on to the end; one that has left, or whose relay is gone, comes back."""
         if view.began is None:
             return
         await view.stop_reading()
-        if not await view.read_to_the_end():
-            assert view.process in self.dead, f"a viewer of {view.run_id} hangs at {view.place}"
+        with self._refusals(view):
+            if not await view.read_to_the_end():
+                assert view.process in self.dead, f"a viewer of {view.run_id} hangs at {view.place}"
+        if view.run_id in self.gone:
+            await self.enter(view, 0, view.place)
+            assert view.subscription is None, f"I7: {view.run_id} is gone, and somebody views it"
+            return
         if view.subscription is None or view.subscription.outcome is None:
             view.process = self.processes[0]
             await view.enter(self.history.subscribe(view.process.relay, view.run_id, view.place))
@@ -261,9 +278,9 @@ class Stage:
         assert view.subscription is not None
         assert view.subscription.outcome is not None, f"a viewer of {view.run_id} has no outcome"
         first, log = await self._log(view.run_id)
-        if "gap" in view.seen:
-            whole = iter([*self.made[view.run_id].said, "end"])
-            assert all(text in whole for text in view.seen if text != "gap"), f"I1: a viewer has seen {view.seen}"
+        if "gap" in view.seen or view.run_id in self.holed:
+            seen = [text for text in view.seen if text != "gap"]
+            assert _in_order(seen, [*self.made[view.run_id].said, "end"]), f"I1: a viewer has seen {view.seen}"
         else:
             missing = first - 1 - view.began  # of what it has seen, trimmed since
             assert view.seen[max(missing, 0) :] == log[max(-missing, 0) :], f"I1: {view.run_id} from {view.began} on"
@@ -285,14 +302,26 @@ class Stage:
     async def _check_log(self, script: Script, info: RunInfo | None) -> None:
         owned = script.given if script.kind == "generator" else script.opened
         assert script.closed or not owned, f"the source of {script.run_id} was not closed"
+        if script.run_id in self.gone:
+            assert info is None, f"I7: {info} is there again"
+            return
         if info is None:
             assert not script.opened, "a source ran, and there is no run"
             return
         reason = None if info.outcome is None else info.outcome.reason
-        assert info.status != "failed" or script.failed or reason == "log_full", f"{info} failed, its source has not"
+        assert info.status != "failed" or script.failed or reason in OURS, f"{info} failed, its source has not"
         assert reason != "rolled_back", f"the producer of {info} lost count"
         first, log = await self._log(script.run_id)
+        if script.run_id in self.holed:
+            assert _in_order(log[:-1], script.said), f"I5: the log of {info} is {log}"
+            return
         said = script.said[first - 1 :]
-        if info.status not in {"completed", "failed"} or reason == "log_full":
+        if info.status not in {"completed", "failed"} or reason in OURS:
             said = said[: len(log) - 1]
         assert log[:-1] == said, f"I5: the log of {info} is {log} from {first} on, and its source has said {said}"
+
+
+def _in_order(some: list[str], texts: list[str]) -> bool:
+    """Tell whether some texts are among others, in the same order."""
+    rest = iter(texts)
+    return all(text in rest for text in some)

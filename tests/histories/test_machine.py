@@ -5,11 +5,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from sse_relay.testing import VirtualClockLoop
+from tests.histories.ground import Ground
 from tests.histories.stage import CALLS, FAULTS, LATENCIES, Stage
 from tests.histories.world import END, LEASE, View
 from tests.properties import examples
@@ -29,16 +30,28 @@ class TwoRelays(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = VirtualClockLoop()
+        self.loop = self.clock()
         self.stage: Stage
 
+    def clock(self) -> asyncio.AbstractEventLoop:
+        """Make the loop that all of it happens in."""
+        return VirtualClockLoop()
+
+    async def ground(self) -> Ground:
+        """Make what the processes share."""
+        return Ground()
+
+    async def go_on(self) -> None:
+        """Let everybody go as far as they can without time."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+
     def go(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something, and let what it has set off go as far as it can without time."""
+        """Do something, and let what it has set off go on."""
 
         async def then() -> T:
             result = await work
-            for _ in range(5):
-                await asyncio.sleep(0)
+            await self.go_on()
             return result
 
         return self.loop.run_until_complete(then())
@@ -65,7 +78,7 @@ class TwoRelays(RuleBasedStateMachine):
         """Nothing is worth while without a run and a viewer."""
 
         async def begin() -> None:
-            self.stage = Stage(here, there)
+            self.stage = Stage(await self.ground(), here, there)
             await self.stage.open()
             run_id = self.stage.start(0, count, key="a")
             await asyncio.sleep(0.1)
@@ -177,11 +190,12 @@ class TwoRelays(RuleBasedStateMachine):
             if hasattr(self, "stage"):
                 self.go(self.stage.end())
         finally:
-            self.loop.run_until_complete(self._clear())
+            self.loop.run_until_complete(self.clear())
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
 
-    async def _clear(self) -> None:
+    async def clear(self) -> None:
+        """Leave nothing behind, whatever has failed."""
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
@@ -189,23 +203,25 @@ class TwoRelays(RuleBasedStateMachine):
             await asyncio.wait(left, timeout=100)
 
 
-def keep_going(count: int, steps: int) -> None:
+def keep_going(machine: type[TwoRelays], count: int, steps: int, *, shrink: bool = True) -> None:
+    """Run examples of a machine, of so many steps at most; one that fails may be told as it was found."""
     config = settings(
         examples(count),
         stateful_step_count=steps,
+        phases=[phase for phase in Phase if shrink or phase not in {Phase.shrink, Phase.explain}],
         report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
-    run_state_machine_as_test(TwoRelays, settings=config)
+    run_state_machine_as_test(machine, settings=config)
 
 
 def test_whatever_happens() -> None:
     """I1-I9, L2, L6-L8: whatever happens to two relays and their viewers, each run ends once and is seen whole."""
-    keep_going(150, 40)
+    keep_going(TwoRelays, 150, 40)
 
 
 @pytest.mark.evidence
 @pytest.mark.timeout(3600)
 def test_whatever_happens_for_long() -> None:
     """I1-I9, L2, L6-L8: the same, with many more examples and longer ones."""
-    keep_going(3000, 80)
+    keep_going(TwoRelays, 3000, 80)

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from sse_relay.testing import run_virtual
+from tests.histories.ground import Ground
 from tests.histories.stage import CALLS, FAULTS, LATENCIES, Stage
 from tests.histories.world import END
 
@@ -20,7 +21,7 @@ class Schedule:
         self.random = Random(seed)
         latencies = [self.random.choice(sorted(LATENCIES)) for _ in range(2)]
         bound, trims = self.random.choice(((None, False), (None, False), (20, False), (10, True)))
-        self.stage = Stage(*latencies, bound=bound, trims=trims)
+        self.stage = Stage(Ground(bound, trims=trims), *latencies)
         self.until = asyncio.get_running_loop().time() + seconds
 
     async def play(self) -> None:

@@ -169,9 +169,11 @@ class View:
     async def stop_reading(self) -> None:
         """Cancel a read that is under way."""
         if self.reading is not None:
-            self.reading.cancel()
-            await asyncio.wait({self.reading})
-            self.reading = None
+            reading, self.reading = self.reading, None
+            reading.cancel()
+            await asyncio.wait({reading})
+            if not reading.cancelled():
+                reading.result()
 
     async def leave(self) -> None:
         """Leave, also in the middle of a read."""

@@ -22,9 +22,23 @@ class Told:
     """Somebody who holds a lease."""
 
     def __init__(self, grant: Grant) -> None:
-        self.lost: list[float] = []
+        self.given_up: list[float] = []
+        self.taken: list[float] = []
         self.cancelled: list[str] = []
-        self.lease = Lease(grant, now(), lambda: self.lost.append(now()), self.cancelled.append)
+        self.rolled_back: list[int] = []
+        self.lease = Lease(grant, now(), self)
+
+    def stop(self, reason: str) -> None:
+        self.cancelled.append(reason)
+
+    def lapsed(self) -> None:
+        self.given_up.append(now())
+
+    def lost(self) -> None:
+        self.taken.append(now())
+
+    def behind(self, last_offset: int) -> None:
+        self.rolled_back.append(last_offset)
 
 
 async def claim(store: Any, lease: float = 9.0) -> Told:
@@ -49,7 +63,7 @@ def test_all_leases_are_renewed_in_one_round_trip() -> None:
         await asyncio.sleep(90.5)
         assert store.calls["renew"] == 30
         assert await store.lapsed() == []
-        assert not any(holder.lost for holder in holders)
+        assert not any(holder.given_up or holder.taken for holder in holders)
         for holder in holders:
             keeping.let_go(holder.lease)
             keeping.let_go(holder.lease)
@@ -79,10 +93,12 @@ def test_who_cannot_renew_stops_before_the_lease_ends(fault: str, caplog: pytest
         else:
             setattr(store, fault, True)
         await asyncio.sleep(30)
-        assert holder.lost == [pytest.approx(3 + 9 * 0.85, abs=9 * 0.1)]
-        assert holder.lost[0] < 3 + 9
-        assert store.calls["renew"] >= 4
-        await tasks.close(1)
+        assert holder.given_up == [pytest.approx(3 + 9 * 0.85, abs=9 * 0.1)]
+        assert holder.given_up[0] < 3 + 9
+        assert not holder.taken
+        assert not holder.lease.lost
+        assert 3 <= store.calls["renew"] <= 12
+        assert not len(tasks)
 
     run_virtual(main())
     assert "could not be renewed" in caplog.text
@@ -101,7 +117,7 @@ def test_a_short_outage_is_survived() -> None:
             await asyncio.sleep(4.5)
             store.down = False
             await asyncio.sleep(4.5)
-        assert not holder.lost
+        assert not holder.given_up
         await tasks.close(1)
 
     run_virtual(main())
@@ -116,8 +132,10 @@ def test_a_refusal_is_final(answer: Answer) -> None:
         for _ in range(2):
             holder.lease.hear(Appended(answer), now())
         holder.lease.hear(Appended(Answer.OK), now())
+        holder.lease.lapse()
         assert holder.lease.lost
-        assert holder.lost == [0.0]
+        assert holder.taken == [0.0]
+        assert not holder.given_up
 
     run_virtual(main())
 
@@ -149,9 +167,66 @@ def test_a_takeover_is_heard_at_the_next_renewal() -> None:
         seal = request(silence())._opening(store, 9.0).lapsed
         await store.end(taken.lease.grant.run_id, seal)
         await asyncio.sleep(3.5)
-        assert taken.lost == [3.0]
-        assert not kept.lost
+        assert taken.taken == [3.0]
+        assert not kept.taken
         assert kept.cancelled == ["user"]
+        await tasks.close(1)
+
+    run_virtual(main())
+
+
+def test_a_right_that_was_given_up_may_yet_be_lost() -> None:
+    """I6: whoever gave up may still store, until it hears that the run was taken; each is told once."""
+
+    async def main() -> None:
+        holder = Told(Grant("run", "an-epoch", 1, 9.0))
+        for _ in range(2):
+            holder.lease.lapse()
+        assert (holder.given_up, holder.taken) == ([0.0], [])
+        holder.lease.hear(Appended(Answer.OK), now())
+        assert holder.lease.lapsed
+        for _ in range(2):
+            holder.lease.hear(Appended(Answer.FENCED), now())
+        assert (holder.given_up, holder.taken) == ([0.0], [0.0])
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("answer", [Answer.GAP, Answer.FULL])
+def test_what_renews_nothing_is_no_sign_of_life(answer: Answer) -> None:
+    """An append that was refused for its place or its size leaves the lease as it was, as it does in the store (I6)."""
+
+    async def main() -> None:
+        holder = Told(Grant("run", "an-epoch", 1, 10.0))
+        holder.lease.hear(Appended(answer, 3, "user"), 5.0)
+        assert holder.lease.expires == pytest.approx(9)
+        assert not holder.lease.lost
+        assert holder.cancelled == ["user"]
+
+    run_virtual(main())
+
+
+def test_a_renewal_tells_of_a_lost_tail() -> None:
+    """I7: an earlier last record than was acknowledged when the renewal was sent is told; a later one is no news."""
+
+    async def main() -> None:
+        store, tasks = process(memory()), Tasks()
+        keeping, holder = keeper(store, tasks), await claim(store)
+        keeping.hold(holder.lease)
+        frames = [b"data: 1\n\n"] * 3
+        await store.append(holder.lease.grant, 1, frames)
+        holder.lease.acknowledged = 3
+        await asyncio.sleep(3.5)
+        assert not holder.rolled_back
+        store.pause = lambda: asyncio.sleep(0.5)
+        await asyncio.sleep(2.8)
+        await store.store.append(holder.lease.grant, 4, frames)
+        holder.lease.acknowledged = 6  # while the renewal is on its way to the store, or back
+        await asyncio.sleep(1)
+        assert not holder.rolled_back
+        del store.store._registry._runs[holder.lease.grant.run_id]._frames[4:]
+        await asyncio.sleep(4)
+        assert holder.rolled_back == [4]
         await tasks.close(1)
 
     run_virtual(main())

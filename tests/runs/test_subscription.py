@@ -18,6 +18,8 @@ from sse_relay import (
     StoreContractError,
     StoreUnavailableError,
 )
+from sse_relay.runs.producer import seal_of
+from sse_relay.stores.protocol import Wake
 from sse_relay.testing import FaultyStore, cancel_at_every_await, run_virtual
 from tests.runs.faults import memory, numbers, process, said, settle, silence, view
 
@@ -415,7 +417,8 @@ def test_a_store_that_splices_is_caught() -> None:
     """Every viewer checks that offsets are dense: a page from elsewhere is a contract error, and not shown (I1)."""
 
     async def main() -> None:
-        async def read(run_id: str, after: Any = None) -> Any:
+        async def read(run_id: str, after: Any = None, *, limit: int = 1) -> Any:
+            del limit
             return await store.read(run_id, 3 if after is not None else None, limit=1)
 
         store = memory()
@@ -544,5 +547,157 @@ def test_a_page_and_a_wake_up_that_bring_the_same_are_one() -> None:
                     relay._tail._windows[run.id].doubt()
                     assert (await rest).data == "2"
                 assert said([event async for event in events]) == ["3", "end"]
+
+    run_virtual(main())
+
+
+# A tail that a failover has lost
+
+
+def rolled_back(store: Any, run: Any, last: int) -> None:
+    """Let a log lose its newest records, and let everybody hear of something."""
+    del store._registry._runs[run.id]._frames[last:]
+    store._wake(Wake(run.id))
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_viewer_is_patient_after_a_failover(native: bool) -> None:
+    """I1, I7: who has seen what the log has lost waits until it is sent again; it sees each record once, in order."""
+
+    async def main() -> None:
+        store = memory()
+
+        async def source() -> Any:
+            async for number in numbers(50, 0.1):
+                yield number
+            await asyncio.sleep(6)
+            async for number in numbers(50, 0.1):
+                yield str(int(number) + 50)
+
+        async def native_view(relay: Relay, run_id: str) -> list[ServerSentEvent]:
+            events: list[ServerSentEvent] = []
+            async with relay.subscribe(run_id) as subscription:
+                while (batch := await subscription.read()) is not None:
+                    events += batch.events
+            return events
+
+        async with Relay(store, lease=9) as here, Relay(process(store)) as there:
+            run = await here.start(source())
+            viewers = [
+                asyncio.create_task((native_view if native else view)(relay, run.id))
+                for relay in (here, there)
+                for _ in range(3)
+            ]
+            for at, last in ((2.05, 12), (6.5, 30), (8, 50)):
+                await asyncio.sleep(at - now())
+                rolled_back(store, run, last)
+            for viewer in viewers:
+                assert said(await viewer) == [*map(str, range(1, 101)), "end"]
+        await settle()
+
+    run_virtual(main())
+
+
+def test_a_viewer_that_is_behind_is_patient_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """I1: a viewer that has fallen out of the window, and reads for itself, waits for what the log lacks as well."""
+
+    async def main() -> None:
+        store = memory()
+
+        async def source() -> Any:
+            async for number in numbers(700, 0.005):
+                yield number
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr("sse_relay.runs.subscription._LONG_PAGE", 500)
+        async with Relay(store, lease=9) as relay:
+            run = await relay.start(source())
+            async with relay.subscribe(run.id) as late:
+                seen = [await anext(late)]
+                await asyncio.sleep(3.7)
+                while late.cursor.offset < 501:
+                    seen.append(await anext(late))
+                del store._registry._runs[run.id]._frames[400:]
+                began = now()
+                seen += [await anext(late) for _ in range(700 - len(seen))]
+                assert said(seen) == [*map(str, range(1, 701))]
+                assert 0.1 < now() - began < 3.1
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("how", ["dead", "taken over"])
+def test_a_viewer_is_not_patient_for_ever(how: str) -> None:
+    """I7: what was lost with its producer is a typed error: at once if another one has ended the run, else soon."""
+
+    async def main() -> None:
+        store = memory()
+        dead = process(store)
+        async with Relay(dead, lease=30) as here, Relay(store, lease=30) as there:
+            run = await here.start(numbers(20, 0.1))
+            viewer = asyncio.create_task(view(there, run.id))
+            await asyncio.sleep(1.05)
+            dead.vanish()
+            began = now()
+            if how == "taken over":
+                del store._registry._runs[run.id]._frames[5:]
+                await store.end(run.id, seal_of(Outcome("cancelled")))
+            else:
+                rolled_back(store, run, 5)
+            with pytest.raises(CursorMismatchError) as raised:
+                await viewer
+            assert raised.value.kind == "rolled_back"
+            assert now() - began == pytest.approx(5.25 if how == "dead" else 0, abs=0.3)
+            with pytest.raises(CursorMismatchError):
+                await view(there, run.id, f"{run.epoch}:10")
+
+    run_virtual(main())
+
+
+def test_nobody_is_patient_at_the_door() -> None:
+    """I11: a cursor beyond the log is refused when a subscription is entered, whoever may send it again."""
+
+    async def main() -> None:
+        store = memory()
+        async with Relay(store) as relay:
+            run = await relay.start(numbers(20, 0.1))
+            await asyncio.sleep(1.05)
+            began = now()
+            with pytest.raises(CursorMismatchError) as raised:
+                await view(relay, run.id, f"{run.epoch}:11")
+            assert raised.value.kind == "rolled_back"
+            assert now() == began
+
+    run_virtual(main())
+
+
+def test_a_patient_viewer_may_leave_and_be_nudged() -> None:
+    """L4, I9: while a viewer waits for what was lost it can be nudged, cancelled, and can leave."""
+
+    async def main() -> None:
+        store = memory()
+        dead = process(store)
+        async with Relay(dead, lease=30) as here, Relay(store, lease=30) as there:
+            run = await here.start(numbers(10, 0.1))
+            await asyncio.sleep(0.95)
+            dead.vanish()
+            async with there.subscribe(run.id) as viewer:
+                while viewer.cursor.offset < 9:
+                    await viewer.read()
+                rolled_back(store, run, 5)
+                for _ in range(2):
+                    reading = asyncio.create_task(viewer.read())
+                    await asyncio.sleep(1)
+                    viewer.nudge()
+                    assert await reading is None
+                    assert not viewer.done
+                reading = asyncio.create_task(viewer.read())
+                await asyncio.sleep(0.1)
+                reading.cancel()
+                await asyncio.wait({reading})
+                assert reading.cancelled()
+            await asyncio.sleep(5)
+            assert not there._tail._windows
+        await settle()
 
     run_virtual(main())

@@ -334,6 +334,28 @@ CASES: list[tuple[type[Open], str]] = [
 ]
 
 
+def test_a_loss_is_expected_of_one_run() -> None:
+    """I7: a gap is a finding, but for the run of which it is said that records of it are lost."""
+
+    async def main() -> None:
+        history = History()
+        store = history.recorded(MemoryStore(max_events=1, on_full="trim"))
+        for run_id in ("lossy", "whole"):
+            if run_id == "lossy":
+                history.expect_loss(run_id)
+            grant = (await store.open(opening(run_id=run_id))).grant
+            assert grant is not None
+            for offset in (1, 2):
+                await store.append(grant, offset, frames("a"))
+            await store.read(run_id)
+            if run_id == "lossy":
+                history.check()
+        with pytest.raises(AssertionError, match=r"\AI7: run whole: .* nothing trims the log\Z"):
+            history.check()
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize("trims", [False, True])
 def test_a_right_store_breaks_nothing(trims: bool) -> None:
     """A store that is right is found to be so, whatever is asked of it, also one that trims."""

@@ -122,6 +122,19 @@ def test_a_gap_is_believed_where_logs_are_trimmed() -> None:
         assert "which another reader was told is gone" in findings.broken[-1]
 
 
+def test_holes_are_believed_where_records_are_lost() -> None:
+    """I7: of a run that has lost records any may be missing, in any read; what another reader has is no finding."""
+    findings, ledger = opened()
+    ledger.is_lossy = True
+    page = Page(info(2), OLD, 2, [B], 0)
+    read(findings.tick(), ledger, 0, page)
+    read(findings.tick(), ledger, 0, replace(page, first=1, frames=[A]))
+    assert not findings.broken
+    assert ledger.is_trimmed(1)
+    read(findings.tick(), ledger, 0, replace(page, first=1, frames=[B, B]))
+    assert "I4" in findings.broken[-1]
+
+
 def test_a_run_ends_once_and_there() -> None:
     """I2: one outcome, one place for it, and no record behind, in whatever order it is told."""
     end = info(3, NEW, SEAL.outcome)

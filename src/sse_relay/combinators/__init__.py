@@ -1,5 +1,6 @@
 """Async iterables in, async iterator out: asyncio, but no I/O, no server, no store."""
 
+from sse_relay.combinators.arguments import tool_argument_text
 from sse_relay.combinators.cancellation import CancelToken, cancellable
 from sse_relay.combinators.channel import EventChannel
 from sse_relay.combinators.keepalive import idle_timeout, keepalive
@@ -18,5 +19,6 @@ __all__ = [
     "idle_timeout",
     "keepalive",
     "render",
+    "tool_argument_text",
     "watch_outcome",
 ]

@@ -4,17 +4,20 @@ Hold the right to produce, renew it, and know when it is lost.
 One round trip renews all runs of a process, on a deadline of its own: a store that answers slowly must not cost every
 run its right unnoticed. Who could not renew in time gives the right up before the store would give it to somebody else:
 the local deadline counts from when the renewal was *sent*, and ends a margin earlier than the lease.
+
+A right that was **given up** is not one that was **lost**. Whoever gave it up produces nothing more; but what it had
+produced by then may still be stored, for as long as the store has given the run to nobody else: the fence decides.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from sse_relay.exceptions import StoreUnavailableError
 from sse_relay.stores.protocol import Answer, Appended, Grant, StreamStore
 
-__all__ = ["Lease", "LeaseKeeper"]
+__all__ = ["Holder", "Lease", "LeaseKeeper"]
 
 _logger = logging.getLogger("sse_relay")
 _RENEWALS = 3  # in the time of one lease
@@ -22,42 +25,77 @@ _RETRIES = 10  # in the same time, when a renewal has failed
 _MARGIN = 0.1  # the part of a lease that is left when its holder gives it up
 
 
+class Holder(Protocol):
+    """Who produces by a lease."""
+
+    def stop(self, reason: str) -> None:
+        """Produce no more: somebody asked for it."""
+        ...
+
+    def lapsed(self) -> None:
+        """Produce no more: the right could not be renewed in time."""
+        ...
+
+    def lost(self) -> None:
+        """Store nothing more, either: the right was taken."""
+        ...
+
+    def behind(self, last_offset: int) -> None:
+        """Send again what is behind this offset: the store has lost it."""
+        ...
+
+
 class Lease:
     """
-    One held right; whoever holds it is told once when it is lost, and of each request to stop.
+    One held right; its holder is told once when it lapses or is lost, and of each request to stop.
 
     Attributes:
         grant: What the store gave.
         expires: Until when it holds by the loop's clock, if nothing more is heard.
-        lost: Whether it was given up, or taken.
+        acknowledged: The last offset that the store has acknowledged, as far as it has not taken that back.
+        lapsed: Whether it was given up, because it could not be renewed in time.
+        lost: Whether it was taken: nothing is stored by it any more.
     """
 
-    __slots__ = ("_on_cancel", "_on_lost", "expires", "grant", "lost")
+    __slots__ = ("_holder", "acknowledged", "expires", "grant", "lapsed", "lost")
 
-    def __init__(
-        self, grant: Grant, sent_at: float, on_lost: Callable[[], None], on_cancel: Callable[[str], None]
-    ) -> None:
+    def __init__(self, grant: Grant, sent_at: float, holder: Holder) -> None:
         self.grant: Grant = grant
+        self.acknowledged: int = 0
+        self.lapsed: bool = False
         self.lost: bool = False
         self.expires: float = 0.0
-        self._on_lost = on_lost
-        self._on_cancel = on_cancel
+        self._holder = holder
         self._confirm(sent_at)
 
     def hear(self, answered: Appended, sent_at: float) -> None:
         """Take the store's answer to an append or a renewal that was sent at that time of the loop."""
-        if answered.answer in {Answer.FENCED, Answer.SEALED, Answer.MISSING}:
+        answer = answered.answer
+        if answer is Answer.OK or answer is Answer.DUPLICATE:
+            self._confirm(sent_at)
+        elif answer is not Answer.GAP and answer is not Answer.FULL:
             self.lose()
             return
-        self._confirm(sent_at)
         if answered.cancel is not None:
-            self._on_cancel(answered.cancel)
+            self._holder.stop(answered.cancel)
+
+    def renewed(self, answered: Appended, sent_at: float, acknowledged: int) -> None:
+        """Take the answer to a renewal, and what had been acknowledged when it was sent: a store may lose its tail."""
+        self.hear(answered, sent_at)
+        if answered.answer is Answer.OK and answered.last_offset < acknowledged:
+            self._holder.behind(answered.last_offset)
+
+    def lapse(self) -> None:
+        """Give the right up."""
+        if not (self.lapsed or self.lost):
+            self.lapsed = True
+            self._holder.lapsed()
 
     def lose(self) -> None:
-        """Give the right up."""
+        """Have it no more."""
         if not self.lost:
             self.lost = True
-            self._on_lost()
+            self._holder.lost()
 
     def _confirm(self, sent_at: float) -> None:
         self.expires = max(self.expires, sent_at + self.grant.lease * (1 - _MARGIN))
@@ -66,6 +104,8 @@ class Lease:
 class LeaseKeeper:
     """
     Renew the leases of one process, from the first one held to the last one let go.
+
+    A lease that was given up is renewed no more: should its run be nobody else's yet, what is stored of it will do so.
 
     Args:
         store: Who gives them.
@@ -106,16 +146,17 @@ class LeaseKeeper:
         while True:
             await asyncio.sleep(pause)
             sent_at = loop.time()
-            held = list(self._held.values())
-            answers = await self._renew(held, sent_at)
+            held = [(lease, lease.acknowledged) for lease in self._held.values()]
+            answers = await self._renew([lease for lease, _ in held], sent_at)
             pause = self._pause
-            for lease in held:
+            for lease, acknowledged in held:
                 if (answered := answers.get(lease.grant.run_id)) is not None:
-                    lease.hear(answered, sent_at)
+                    lease.renewed(answered, sent_at, acknowledged)
                 else:
                     pause = self._retry
-                    if loop.time() + self._retry > lease.expires:
-                        lease.lose()  # the next try would come too late
+                    if loop.time() + self._retry > lease.expires:  # the next try would come too late
+                        lease.lapse()
+                        self.let_go(lease)
 
     async def _renew(self, held: list[Lease], sent_at: float) -> Mapping[str, Appended]:
         """Ask once, for no longer than any of the leases holds; after a freeze all have passed, and it is asked yet."""

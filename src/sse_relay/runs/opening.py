@@ -118,7 +118,7 @@ class StartRequest:
             lease=lease,
             replaced=seal_of(_REPLACED),
             lapsed=seal_of(LOST),
-            run_id=store.new_run_id(self.key) if self.run_id is None else self.run_id,
+            run_id=self.run_id or store.new_run_id(idempotency_key if self.key is None else self.key),
             key=self.key,
             on_conflict=self.on_conflict,
             idempotency_key=idempotency_key,

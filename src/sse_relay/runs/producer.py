@@ -1,14 +1,13 @@
 """
 Drive one source into one log until its outcome.
 
-One append is in flight at a time, and what comes meanwhile is the next batch: the first event goes out at once, no
-timer holds a token back, and a batch of unknown fate is sent again unchanged. The last batch and the seal are one
-append.
+One append is in flight at a time, and what comes meanwhile is the next batch: the first event goes out at once, and no
+timer holds a token back. The last batch and the seal are one append.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable, Coroutine
 from functools import lru_cache
 from typing import Any
 
@@ -19,11 +18,10 @@ from sse_relay.combinators.stage import Stage
 from sse_relay.combinators.terminal import guard_terminal
 from sse_relay.dialects.native import Native
 from sse_relay.dialects.protocol import Dialect, RenderContext, TerminalPart
-from sse_relay.exceptions import StoreUnavailableError
 from sse_relay.outcome import ErrorCatalog, ErrorInfo, Outcome
-from sse_relay.runs.deadline import Deadline
 from sse_relay.runs.lease import Lease
-from sse_relay.stores.protocol import Answer, Seal, StreamStore
+from sse_relay.runs.writer import UNAVAILABLE, Writer
+from sse_relay.stores.protocol import Grant, Seal, StreamStore
 from sse_relay.wire.encoder import frame
 from sse_relay.wire.event import ServerSentEvent
 
@@ -31,12 +29,7 @@ __all__ = ["Production", "seal_of"]
 
 _logger = logging.getLogger("sse_relay")
 _NATIVE = Native()
-_FIRST_PAUSE, _MAX_PAUSE = 0.05, 1.0  # between two tries of an append
-_TRIES = 3  # of an append that is not answered, in the time of one lease
-
-_FULL = Outcome("failed", "log_full", ErrorInfo("log_full", "The stream is too long to be kept."))
 _EXPIRED = Outcome("timed_out", "timeout", ErrorInfo("timeout", "The run took too long.", None, 504))
-_ROLLED_BACK = Outcome("lost", "rolled_back", ErrorInfo("rolled_back", "Stored events were lost.", None, 500))
 
 
 @lru_cache(maxsize=32)  # the outcomes without an error id of their own are few
@@ -48,19 +41,22 @@ def seal_of(outcome: Outcome) -> Seal:
 
 class Production:
     """
-    One run's producer: reads the source, appends, seals, closes the source.
+    One run's producer: reads the source, appends, seals, closes the source. It is the holder of its lease.
 
     Args:
         store: Where the log is.
         source: What to read.
         token: Stops the run.
+        grant: The right to write the log.
+        sent_at: When that was asked for, by the loop's clock.
+        spawn: Starts a task that somebody waits for.
         dialect: What the source speaks; its terminal becomes the outcome and is not stored.
         errors: What clients learn of exceptions.
         timeout: The longest that the run may take, in seconds.
         idle: The longest silence of the source, in seconds.
 
     Attributes:
-        unsealed: How the run ended, if the log itself could not take it.
+        lease: That right, as it stands.
     """
 
     def __init__(
@@ -69,19 +65,25 @@ class Production:
         source: AsyncIterable[Any],
         token: CancelToken,
         *,
+        grant: Grant,
+        sent_at: float,
+        spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
         dialect: Dialect,
         errors: ErrorCatalog,
         timeout: float | None = None,
         idle: float | None = None,
     ) -> None:
-        self.unsealed: Outcome | None = None
-        self._store = store
+        self.lease: Lease = Lease(grant, sent_at, self)
+        self._writer = Writer(store, self.lease, spawn, self._stop_as)
         self._token = token
         self._timeout = timeout
         self._stage, self._pump = _staged(source, token, dialect, errors, idle)
-        self._deadline: Deadline
-        self._offset = 1
         self._stopped_as: Outcome | None = None
+
+    @property
+    def unsealed(self) -> Outcome | None:
+        """How the run ended, if the log itself could not take it."""
+        return self._writer.unsealed
 
     def stop(self, reason: str, outcome: Outcome | None = None) -> None:
         """Stop the source; the run then ends with `outcome`, or as cancelled for that reason. The first one stays."""
@@ -93,9 +95,21 @@ class Production:
         except Exception:  # of a watcher of the application's own: it must not end whoever calls
             _logger.exception("a watcher of a cancel token failed")
 
-    async def run(self, lease: Lease) -> Outcome | None:
+    def lapsed(self) -> None:
+        """Produce no more: the right could not be renewed in time. What was read by then may still be stored."""
+        self._stop_as(UNAVAILABLE)
+
+    def lost(self) -> None:
+        """Produce no more, and store nothing: the right was taken."""
+        self.stop("lease_lost")
+
+    def behind(self, last_offset: int) -> None:
+        """Send again what is behind this offset: the store has lost it."""
+        self._writer.behind(last_offset)
+
+    async def run(self) -> Outcome | None:
         """
-        Produce until the log is sealed or the right to produce is lost.
+        Produce until the log is sealed or cannot be.
 
         **Closing**: closes the source, after the seal where it has ended by itself. **Cancellation** closes it, too,
         and seals nothing: the lease will pass.
@@ -104,68 +118,46 @@ class Production:
             The outcome that this call sealed; None: somebody else has sealed, or will.
         """
         timer = None
-        self._deadline = Deadline(lease.grant.lease / _TRIES)
         if self._timeout is not None:
             timer = asyncio.get_running_loop().call_later(self._timeout, self.stop, "timeout", _EXPIRED)
         try:
-            return await self._produce(lease)
+            return await self._produce()
         finally:
             if timer is not None:
                 timer.cancel()
-            self._deadline.close()
+            self._writer.close()
             await self.aclose()
 
     async def aclose(self) -> None:
         """Close the source, read or not; idempotent."""
         await self._stage.aclose()
 
-    async def _produce(self, lease: Lease) -> Outcome | None:
+    async def _produce(self) -> Outcome | None:
         batch: list[bytes] = []
         async for event in self._stage:
             if event.outcome is not None:
-                return await self._seal(lease, batch, self._outcome(event.outcome))
+                return await self._seal(batch, self._outcome(event.outcome))
             if event.data is not None and not isinstance(event, TerminalPart):
                 batch.append(frame(event))
             if batch and not self._pump.ready:
-                if await self._append(lease, batch) is Answer.FULL:
-                    self.stop("log_full", _FULL)
-                batch.clear()
+                await self._writer.write(batch)
+                batch = []
         raise AssertionError("a guarded stream ended without its terminal")
+
+    def _stop_as(self, outcome: Outcome) -> None:
+        self.stop(outcome.reason or outcome.status, outcome)
 
     def _outcome(self, outcome: Outcome) -> Outcome:
         """Say why the run was stopped, if that is how it ended."""
         stopped = outcome.status == "cancelled" and outcome.reason == self._token.reason
         return self._stopped_as if stopped and self._stopped_as is not None else outcome
 
-    async def _seal(self, lease: Lease, batch: list[bytes], outcome: Outcome) -> Outcome | None:
-        answer = await self._append(lease, batch, seal_of(outcome))
-        if answer is Answer.FULL:
-            outcome = _FULL
-            answer = await self._append(lease, [], seal_of(outcome))
-        return outcome if answer in {Answer.OK, Answer.DUPLICATE} else None
-
-    async def _append(self, lease: Lease, frames: list[bytes], seal: Seal | None = None) -> Answer:
-        """Send one batch until its fate is known or the right to produce is lost."""
-        loop = asyncio.get_running_loop()
-        pause = _FIRST_PAUSE
-        while not lease.lost:
-            sent_at = loop.time()
-            try:
-                with self._deadline:
-                    answered = await self._store.append(lease.grant, self._offset, frames, seal)
-            except (StoreUnavailableError, TimeoutError):
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _MAX_PAUSE)
-                continue
-            if answered.answer in {Answer.OK, Answer.DUPLICATE}:
-                self._offset += len(frames)
-            elif answered.answer is Answer.GAP:
-                self.unsealed = _ROLLED_BACK
-                lease.lose()
-            if seal is None or answered.answer is Answer.FENCED:
-                lease.hear(answered, sent_at)
-            return answered.answer
-        return Answer.FENCED
+    async def _seal(self, batch: list[bytes], outcome: Outcome) -> Outcome | None:
+        outcome = self._writer.cut or outcome
+        if await self._writer.seal(batch, seal_of(outcome)):
+            return outcome
+        cut = self._writer.cut
+        return cut if cut is not None and await self._writer.seal([], seal_of(cut)) else None
 
 
 def _staged(

@@ -5,7 +5,7 @@ from operator import length_hint
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sse_relay.exceptions import StoreContractError
+from sse_relay.exceptions import CursorMismatchError, StoreContractError
 from sse_relay.runs.batch import Batch
 from sse_relay.runs.opening import require_run_id
 from sse_relay.runs.seat import Seat
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Subscription"]
 
 _PAGE = 500  # records that are read at once
+_LONG_PAGE = 2000  # by one who is far behind: each page costs a round trip
 _ENTER = "enter the subscription first: async with relay.subscribe(…) as events"
 
 
@@ -31,7 +32,7 @@ class Subscription:
     **Order and delivery**: each record after the cursor once, in order; an event's id is its cursor, and the last one
     is the ``end``. Records that were trimmed are said by a ``gap`` event, never skipped in silence. **Closing** leaves
     the run alone. **Cancellation** of a read loses no event: reading on, or coming back with the last id, goes on
-    right behind it. **Buffering**: a page of the log, 500 records at most; nobody waits for a viewer.
+    right behind it. **Buffering**: a page of the log, 2,000 records at most; nobody waits for a viewer.
 
     Attributes:
         run_id: The run.
@@ -217,6 +218,8 @@ class Subscription:
         if window is None or self._seat is None or self._ended is not None:
             if self._info is None:
                 raise RuntimeError(_ENTER)
+            if window is not None:  # whoever has not left has come to the end, also if the last record has vanished
+                self.outcome = self._ended
             self.done = True
             return None
         if window.version != self._looked:
@@ -241,12 +244,24 @@ class Subscription:
     async def _page(self, window: Window) -> None:
         """Read on in the store."""
         doubts, version = window.doubts, window.version
-        page = await self._store.read(self.run_id, Cursor(self._epoch, self._seen))
+        try:
+            page = await self._store.read(self.run_id, Cursor(self._epoch, self._seen), limit=_LONG_PAGE)
+        except CursorMismatchError as error:
+            if error.kind != "rolled_back" or self._doubts != doubts or not self._may_return(window, version):
+                raise
+            self._tail.lacks(self.run_id, window)  # should it not come back, the tail will doubt it
+            self._fruitless = version
+            return
         self._doubts = doubts
         window.note(page.info)
         self._pending = batch = Batch(page)
         if (batch.epoch, batch.last) == (self._epoch, self._seen):
             self._fruitless = version
+
+    def _may_return(self, window: Window, version: int) -> bool:
+        """Whether what the log lacks may be sent again, or has been since: its producer is the same, and may live."""
+        info = window.info
+        return info is not None and info.epoch == self._epoch and (info.outcome is None or window.version != version)
 
     def _take(self, batch: Batch) -> None:
         """Step behind a batch."""

@@ -8,12 +8,13 @@ callback: a task that is cancelled before its first step runs no ``finally``.
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 from sse_relay.combinators.cancellation import CancelToken
 from sse_relay.exceptions import DrainingError, SSERelayError
 from sse_relay.outcome import ErrorCatalog, Outcome
-from sse_relay.runs.lease import Lease, LeaseKeeper
+from sse_relay.runs.lease import LeaseKeeper
 from sse_relay.runs.opening import StartRequest
 from sse_relay.runs.producer import Production
 from sse_relay.runs.reaper import Reaper
@@ -32,22 +33,19 @@ _SHUTDOWN = Outcome("lost", "shutdown")
 class _Live:
     """One run that is produced here."""
 
-    __slots__ = ("info", "lease", "production")
+    __slots__ = ("info", "production")
 
-    def __init__(self, info: RunInfo, grant: Grant, sent_at: float, production: Production) -> None:
+    def __init__(self, info: RunInfo, production: Production) -> None:
         self.info = info
         self.production = production
-        self.lease = Lease(grant, sent_at, self._on_lost, production.stop)
 
     def hear(self, wake: Wake) -> None:
         """Take word of the run: somebody wants it to stop, or took it over."""
+        lease = self.production.lease
         if wake.cancel is not None:
             self.production.stop(wake.cancel)
-        elif wake.page is not None and wake.page.info.epoch != self.lease.grant.epoch:
-            self.lease.lose()
-
-    def _on_lost(self) -> None:
-        self.production.stop("lease_lost")
+        elif wake.page is not None and wake.page.info.epoch != lease.grant.epoch:
+            lease.lose()
 
 
 class _Claim:
@@ -166,29 +164,31 @@ class Supervisor:
             self._store,
             OwnedSource(request.source, RunContext(info.id, info.key, token, info.metadata)),
             token,
+            grant=grant,
+            sent_at=sent_at,
+            spawn=partial(self._tasks.spawn, heard=True),
             dialect=request.dialect,
             errors=self._errors,
             timeout=request.timeout,
             idle=request.idle_timeout,
         )
-        live = _Live(info, grant, sent_at, production)
+        live = _Live(info, production)
         self._live[_current_task()] = live
-        self._keeper.hold(live.lease)
+        self._keeper.hold(production.lease)
         self._tail.produce(info.id, live.hear)
         self._transitions.tell(info)
         return live
 
     async def _supervise(self, live: _Live) -> None:
         try:
-            outcome = await live.production.run(live.lease)
+            outcome, unsealed = await live.production.run(), live.production.unsealed
         except Exception as error:  # of the store, or of this library: the run still has to end
             _logger.exception("run %s: its producer failed", live.info.id)
-            live.production.unsealed = self._errors.outcome_of(error)
-            outcome = None
+            outcome, unsealed = None, self._errors.outcome_of(error)
         if outcome is not None:
             self._transitions.tell(await self._info(live.info, outcome))
-        elif live.production.unsealed is not None:
-            await self._reaper.end(live.info.id, live.production.unsealed)
+        elif unsealed is not None:
+            await self._end(live.info, unsealed)
 
     async def _info(self, info: RunInfo, outcome: Outcome) -> RunInfo:
         try:
@@ -198,14 +198,17 @@ class Supervisor:
 
     async def _shut_down(self, live: _Live) -> None:
         live.production.stop("shutdown", _SHUTDOWN)
+        await self._end(live.info, _SHUTDOWN)
+
+    async def _end(self, info: RunInfo, outcome: Outcome) -> None:
         try:
-            await self._reaper.end(live.info.id, _SHUTDOWN)
+            await self._reaper.end(info.id, outcome)
         except SSERelayError as error:
-            _logger.warning("run %s could not be sealed at shutdown (%r); its lease will pass", live.info.id, error)
+            _logger.warning("run %s could not be sealed %s (%r); its lease will pass", info.id, outcome.status, error)
 
     def _gone(self, task: "asyncio.Task[None]") -> None:
         if (live := self._live.pop(task, None)) is not None:
-            self._keeper.let_go(live.lease)
+            self._keeper.let_go(live.production.lease)
             self._tail.produced(live.info.id)
             if task.cancelled():
                 self._tasks.spawn(live.production.aclose())

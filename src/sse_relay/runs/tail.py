@@ -5,13 +5,16 @@ A tail hears of all watched runs by one follower of the store, and keeps the new
 window. A viewer is a position: it takes what is in the window, and pages from the store when it has fallen out of it.
 Wake-ups only save latency: a run that is silent is looked at every few seconds, so that everything works without them,
 later.
+
+After a failover of the store, viewers may have seen records that the log lacks until their producer sends them again.
+They are given some time to come back; one who looks waits for all who view the run.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from sse_relay.exceptions import DrainingError, SSERelayError, StoreUnavailableError
+from sse_relay.exceptions import CursorMismatchError, DrainingError, SSERelayError, StoreUnavailableError
 from sse_relay.runs.window import Window
 from sse_relay.stores.protocol import Follower, StreamStore, Wake
 from sse_relay.wire.cursor import Cursor
@@ -19,6 +22,12 @@ from sse_relay.wire.cursor import Cursor
 __all__ = ["Tail"]
 
 _LOOK_AGAIN = 5.0  # a run that is silent for so long is read, in case its wake-up was lost
+_AT_ONCE = 256  # silent runs that are asked for in one turn of the loop
+_GLANCE = (
+    16  # records that a look asks for, before it knows of more: few, so that a store can answer many looks at once
+)
+_PATIENCE = 5.0  # seconds for a producer to send again what the log lacks: less than a lease, more than a renewal
+_PAUSE = 0.25  # between two looks for it
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
@@ -91,6 +100,12 @@ class Tail:
             window.heard = True
             self._look(wake.run_id, window)
 
+    def lacks(self, run_id: str, window: Window) -> None:
+        """Take word that a running log does not reach to where a viewer is: its producer may send that again."""
+        if not window.lacks:
+            window.lacks = True
+            self._spawn(self._bear(run_id, window))
+
     async def aclose(self) -> None:
         """Hear no more, and let every viewer know; idempotent."""
         if self._task is not None:
@@ -138,16 +153,65 @@ class Tail:
                 window.note(await self._store.info(run_id))
                 window.notify()
             elif info.outcome is None:
-                window.add(await self._store.read(run_id, Cursor(info.epoch, info.last_offset)))
+                await self._read_on(run_id, window, Cursor(info.epoch, info.last_offset))
         except StoreUnavailableError:
             window.heard = False  # the next look may tell
+        except CursorMismatchError:
+            self.lacks(run_id, window)
         except SSERelayError:
             window.doubt()
+
+    async def _read_on(self, run_id: str, window: Window, after: Cursor) -> None:
+        page = await self._store.read(run_id, after, limit=_GLANCE)
+        window.add(page)
+        while page.frames and page.last < page.info.last_offset:
+            page = await self._store.read(run_id, Cursor(page.epoch, page.last))
+            window.add(page)
+
+    async def _bear(self, run_id: str, window: Window) -> None:
+        """Wait until the log has again what was seen of it; else every viewer has to look for itself."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _PATIENCE
+        try:
+            while window.viewers and loop.time() < until:
+                if await self._is_back(run_id, window):
+                    return
+                await asyncio.sleep(_PAUSE)
+            window.doubt()
+        except SSERelayError:
+            window.doubt()
+        finally:
+            window.lacks = False
+
+    async def _is_back(self, run_id: str, window: Window) -> bool:
+        """
+        Tell whether the log has again what was seen of it.
+
+        Raises:
+            SSERelayError: It never will.
+        """
+        if (seen := window.info) is None:
+            return True
+        place = Cursor(seen.epoch, seen.last_offset)
+        try:
+            try:
+                await self._read_on(run_id, window, place)
+            except CursorMismatchError:
+                info = await self._store.info(run_id)
+                if info.epoch != seen.epoch or info.outcome is not None:
+                    raise
+                return False
+        except StoreUnavailableError:
+            return False
+        return True
 
     async def _look_again(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_AGAIN)
-            for run_id, window in self._windows.items():
-                if not window.heard:
-                    self._look(run_id, window)
+            silent = [(run_id, window) for run_id, window in self._windows.items() if not window.heard]
+            for window in self._windows.values():
                 window.heard = False
+            for at in range(0, len(silent), _AT_ONCE):
+                for run_id, window in silent[at : at + _AT_ONCE]:
+                    self._look(run_id, window)
+                await asyncio.sleep(0)

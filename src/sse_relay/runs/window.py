@@ -30,11 +30,12 @@ class Window:
         waiting: Who is woken once something may have happened, in the order of their coming; who waits no more leaves.
         heard: Whether something was heard since the tail last looked.
         looking: Whether the tail is looking; and whether it has to look again.
+        lacks: Whether the tail waits for records that were seen, and that the log has not.
     """
 
     __slots__ = (
         "_batches", "_dropped", "_scheduled", "_size", "_waking", "doubts", "heard", "info",
-        "is_closed", "is_whole", "looking", "newest", "version", "viewers", "waiting",
+        "is_closed", "is_whole", "lacks", "looking", "newest", "version", "viewers", "waiting",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class Window:
         self.doubts: int = 0
         self.viewers: int = 0
         self.looking: int = 0
+        self.lacks: bool = False
         self.is_closed: bool = False
         self.is_whole: bool = False
         self.newest: Batch | None = None

@@ -88,6 +88,10 @@ class History:
         """Tell a run's log, as far as anybody wrote it with success or read it."""
         return self._ledger(run_id).log
 
+    def expect_loss(self, run_id: str) -> None:
+        """Take note that stored records of a run are lost: from now on a gap in its log is what readers have to see."""
+        self._ledger(run_id).is_lossy = True
+
     def check(self) -> None:
         """
         Tell what is broken.

@@ -47,11 +47,13 @@ class Ledger:
     Attributes:
         outcome: How the run ended, if that was told.
         sealed_at: The offset of its seal.
+        is_lossy: Whether records of it may be gone.
     """
 
     def __init__(self, run_id: str, findings: Findings) -> None:
         self.outcome: Outcome | None = None
         self.sealed_at: int = 0
+        self.is_lossy: bool = False
         self._run_id = run_id
         self._findings = findings
         self._log: dict[int, Record] = {}
@@ -161,9 +163,9 @@ class Ledger:
         if page.after != place or page.first <= place or len(page.frames) > limit:
             got = f"{len(page.frames)} records from {page.first}, after {page.after}"
             self.break_("I3", f"{what}, at most {limit}, gave {got}")
-        elif page.first > place + 1 and not self._findings.trims:
+        elif page.first > place + 1 and not (self._findings.trims or self.is_lossy):
             self.break_("I7", f"{what} begins at {page.first}, and nothing trims the log")
-        elif page.first < self._kept_from.before(asked):
+        elif page.first < self._kept_from.before(asked) and not self.is_lossy:
             self.break_("I7", f"{what} has record {page.first}, which another reader was told is gone")
         elif not page.frames and page.last < page.info.last_offset:
             self.break_("I3", f"{what} gave nothing, and the log goes on to {page.info.last_offset}")

@@ -2,7 +2,7 @@
 
 from sse_relay import Outcome
 from sse_relay.stores.protocol import Opening, Seal
-from sse_relay.stores.redis.arguments import microseconds, of_opening, of_seal, plain
+from sse_relay.stores.redis.arguments import microseconds, of_bounds, of_opening, of_seal, plain
 from sse_relay.stores.redis.codec import outcome_of, unpack
 
 SEAL = Seal(Outcome("lost", "lease_expired"), b"event: end\n\n")
@@ -26,7 +26,7 @@ def test_a_seal_is_its_frame_and_its_outcome() -> None:
     """A seal is one packed frame, and the outcome's text."""
     packed, outcome = of_seal(SEAL)
     assert unpack(packed, 1) == [SEAL.frame]
-    assert outcome_of(outcome) == SEAL.outcome
+    assert outcome_of(outcome.decode()) == SEAL.outcome
 
 
 def test_an_opening_tells_no_key_from_an_empty_one() -> None:
@@ -35,3 +35,10 @@ def test_an_opening_tells_no_key_from_an_empty_one() -> None:
     empty = of_opening(Opening(1.0, SEAL, SEAL, key="", idempotency_key="", metadata={"a": 1}), "r", 2.0, ("e1", "e2"))
     assert (nothing[8:12], empty[8:12]) == ([b"", b"", b"", b""], [b'{"a":1}', b"1", b"", b"1"])
     assert len(nothing) == len(empty) == 17
+
+
+def test_bounds_are_written_only_if_there_are_any() -> None:
+    """Whoever bounds nothing sends nothing; of two bounds the one that is not given is out of reach."""
+    assert of_bounds(None, None, "trim") == ()
+    assert of_bounds(5, None, "trim") == (b"5", b"1000000000000000", b"1")
+    assert of_bounds(None, 7, "fail") == (b"1000000000000000", b"7", b"")

@@ -8,21 +8,26 @@ from sse_relay import ErrorInfo, Outcome, StoreContractError
 from sse_relay.stores.redis.codec import outcome_of, outcome_text, pack, unpack
 
 
-@given(st.lists(st.binary(max_size=300), max_size=40))
-def test_frames_come_back(frames: list[bytes]) -> None:
-    """I4: whatever frames are packed, they come back as they were."""
-    assert unpack(pack(frames), len(frames)) == frames
+@given(st.lists(st.lists(st.binary(max_size=300), max_size=20), max_size=5))
+def test_frames_come_back(batches: list[list[bytes]]) -> None:
+    """I4: whatever batches of frames are packed, one behind the other, they come back as they were."""
+    frames = [frame for batch in batches for frame in batch]
+    assert unpack(b"".join(map(pack, batches)), len(frames)) == frames
 
 
-def test_large_frames_come_back() -> None:
-    """Frames of 65,535 bytes and of more come back; small ones cost two bytes each, and one a batch."""
-    for size in (65_535, 65_536, 1 << 20):
+def test_frames_of_all_sizes_come_back() -> None:
+    """Long frames and many come back; a short one costs a byte, one of more than 255 two, and a batch as much again."""
+    for size in (255, 256, 65_535, 65_536, 1 << 20):
         assert unpack(pack([b"x" * size, b""]), 2) == [b"x" * size, b""]
-    assert len(pack([b"x" * 60] * 50)) == 50 * 62 + 1
+    for count in (255, 256, 65_535, 65_536):
+        assert unpack(pack([b"x"] * count), count) == [b"x"] * count
+    assert len(pack([b"x" * 60] * 50)) == 50 * 61 + 2
+    assert len(pack([b"x" * 300] * 50)) == 50 * 302 + 3
 
 
 @pytest.mark.parametrize(
-    ("packed", "count"), [(b"", 1), (b"H", 1), (b"H\x01\x00", 1), (b"H\x01\x00ab", 1), (b"Q\x01\x00a", 1), (b"Ha", 0)]
+    ("packed", "count"),
+    [(b"", 1), (b"B", 1), (b"B\1", 1), (b"B\1\1", 1), (b"B\1\1ab", 1), (b"Q\1\1a", 1), (b"B\1\1a", 2), (b"B\0H", 0)],
 )
 def test_damage_is_noticed(packed: bytes, count: int) -> None:
     """I7: an entry that is too short, too long or of another kind is an error, and no frames."""
@@ -41,9 +46,9 @@ def test_damage_is_noticed(packed: bytes, count: int) -> None:
 )
 def test_outcomes_come_back(outcome: Outcome) -> None:
     """An outcome comes back as it was, with its error."""
-    assert outcome_of(outcome_text(outcome).encode()) == outcome
+    assert outcome_of(outcome_text(outcome)) == outcome
 
 
 def test_a_run_that_goes_on_has_no_outcome() -> None:
     """No text is no outcome."""
-    assert outcome_of(b"") is None
+    assert outcome_of("") is None

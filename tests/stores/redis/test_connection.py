@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import MovedError, ResponseError
 
 from sse_relay import StoreUnavailableError
-from sse_relay.stores.redis.connection import Connector, border
+from sse_relay.stores.redis.connection import Connector, Node, border, greet
+from tests.stores.redis.clusters import Cluster
 from tests.stores.redis.servers import Server
 
 
@@ -63,11 +65,49 @@ def test_a_clients_pool_is_left_alone(server: Server) -> None:
     asyncio.run(main())
 
 
-def test_a_client_without_a_pool_is_refused() -> None:
-    """A client of a Cluster has no one server; it is refused at once, with a word on why."""
-    cluster: Any = RedisCluster(host="127.0.0.1", port=1)
-    with pytest.raises(TypeError, match="a client of one node is needed, with a pool; not a RedisCluster"):
-        Connector(cluster, 1.0)
+def test_a_client_of_a_cluster_will_do() -> None:
+    """From a client of a Cluster we take where it begins, who we are, and where its nodes are reached from here."""
+    nodes = [ClusterNode("127.0.0.1", port) for port in (1, 2)]
+    cluster: Any = RedisCluster(
+        startup_nodes=nodes, username="me", password="secret", ssl=True, address_remap=lambda at: (at[0], at[1] + 1)
+    )
+    connector = Connector(cluster, 1.0)
+    assert connector.nodes == [Node("127.0.0.1", 1), Node("127.0.0.1", 2)]
+    assert connector._make.__name__ == "SSLConnection"
+    assert (connector._options["username"], connector._options["password"]) == ("me", "secret")
+    by = Node("10.0.0.1", 5)
+    assert connector.reached("10.0.0.2", 7, by) == ("10.0.0.2", 8)
+    assert connector.reached("", 7, by) == connector.reached("?", 7, by) == ("10.0.0.1", 8)
+    assert connector.redirected(MovedError("1 :7"), by) == ("10.0.0.1", 8)
+
+
+def test_any_other_client_is_refused() -> None:
+    """What is no client of redis.asyncio is refused at once, with a word on what is needed."""
+    other: Any = object()
+    with pytest.raises(TypeError, match=r"a Redis or a RedisCluster of redis.asyncio is needed, not a object"):
+        Connector(other, 1.0)
+
+
+def test_a_server_says_what_it_is(server: Server, cluster: Cluster) -> None:
+    """A server tells its version, and whether it is one of a Cluster; each node is connected to by its name."""
+
+    async def main() -> None:
+        connector = Connector(cluster.client(), 5.0)
+        alone = Connector(server.client(), 5.0)
+        assert alone.nodes == []
+        for connection, modern, many in (
+            (await alone.connect(), server.modern, False),
+            (await connector.connect(Node("127.0.0.1", cluster.primaries[1].port)), cluster.modern, True),
+        ):
+            told = await greet(connection)
+            assert (told.version >= (7, 0), told.cluster) == (modern, many)
+            await connection.send_packed_command(connection.pack_command("CLIENT", "INFO"))
+            assert not many or f" laddr=127.0.0.1:{cluster.primaries[1].port} ".encode() in (
+                await connection.read_response()
+            )
+            await connection.disconnect()
+
+    asyncio.run(main())
 
 
 def test_no_server_is_an_error_of_ours(tmp_path: Any) -> None:
@@ -108,8 +148,10 @@ def test_the_border_lets_no_foreign_error_through(error: Exception) -> None:
             async with border():
                 raise error
         assert caught.value.__cause__ is error
-        with pytest.raises(KeyError):
-            async with border():
-                raise KeyError
+        for ours in (KeyError(), StoreUnavailableError("x")):
+            with pytest.raises(type(ours)) as kept:
+                async with border():
+                    raise ours
+            assert kept.value is ours
 
     asyncio.run(main())

@@ -82,8 +82,8 @@ def test_many_bytes_are_to_be_fetched(server: Server, prefix: str) -> None:
         follower.watch(grant.run_id)
         await hears(wakes, 1)
         await store.info(grant.run_id)
-        await store.append(grant, 1, [b"x" * 16_381])
-        await store.append(grant, 2, [b"x" * 16_382])
+        await store.append(grant, 1, [b"x" * 16_379])
+        await store.append(grant, 2, [b"x" * 16_380])
         await hears(wakes, 3)
         assert [wake.page is not None for wake in wakes] == [False, True, False]
         await store.aclose()

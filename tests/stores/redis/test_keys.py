@@ -4,8 +4,9 @@ import re
 from itertools import product
 
 import pytest
+from redis.crc import key_slot
 
-from sse_relay.stores.redis.keys import PARTITIONS, Keys
+from sse_relay.stores.redis.keys import HASH_SLOTS, PARTITIONS, Keys, hash_slot
 
 HOSTILE = ("", "a", "A", "a:b", "b", ":", "{a}", "a}b{", "\0", "é", "e\u0301", "\ud800", "None", "null", "1", "x" * 999)
 KEYS = Keys("app")
@@ -62,3 +63,15 @@ def test_a_prefix_that_hides_the_tag_is_refused(prefix: str) -> None:
     """A prefix with braces would decide the slot on a Cluster, and is refused, as is any strange one."""
     with pytest.raises(ValueError, match="prefix must be of"):
         Keys(prefix)
+
+
+def test_a_name_tells_its_hash_slot() -> None:
+    """Cluster: what a server makes of any name of ours is known here, and all names of a partition are in one slot."""
+    for partition in range(PARTITIONS):
+        names = KEYS.run(f"p{partition}-x"), KEYS.index(partition), KEYS.leases(partition)
+        assert {hash_slot(name) for name in (*names, KEYS.channel(f"p{partition}-x"))} == {key_slot(names[0].encode())}
+        assert hash_slot(names[0]) in HASH_SLOTS
+    assert len(HASH_SLOTS) > 250
+    for idempotency_key in HOSTILE:
+        run = KEYS.run(KEYS.new_run_id(idempotency_key))
+        assert run.partition("}")[0] == KEYS.start(None, idempotency_key).partition("}")[0]

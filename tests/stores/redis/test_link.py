@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sse_relay import StoreUnavailableError
+from sse_relay.stores.redis.call import RefusedError
 from sse_relay.stores.redis.connection import Connection, Connector
 from sse_relay.stores.redis.ear import Ear
 from sse_relay.stores.redis.link import Link, _is_stale
@@ -203,6 +204,50 @@ def test_a_server_that_became_a_replica_is_left(server: Server, prefix: str) -> 
             assert await link.call(COUNT, [prefix]) == 2
             assert proxy.accepted == 2
         await client.aclose()
+
+    asyncio.run(main())
+
+
+def test_what_waits_can_be_withdrawn(server: Server, prefix: str) -> None:
+    """I5: what was not sent yet can be refused at once, to be asked elsewhere; what is under way is answered."""
+
+    async def main() -> None:
+        async with linked(server) as (link, proxy):
+            await link.call(ECHO, [], b"a")
+            proxy.hold()
+            under_way = asyncio.create_task(link.call(ECHO, [], b"b"))
+            await eventually(lambda: proxy.held == 1)
+            waiting = [asyncio.create_task(link.call(COUNT, [prefix])) for _ in range(3)]
+            await asyncio.sleep(0)
+            link.withdraw()
+            refused = await asyncio.gather(*waiting, return_exceptions=True)
+            assert all(isinstance(told, RefusedError) for told in refused)
+            proxy.release()
+            assert await under_way == b"b"
+            assert await link.call(COUNT, [prefix]) == 1
+
+    asyncio.run(main())
+
+
+def test_a_node_that_does_not_answer_is_told_of() -> None:
+    """On a Cluster somebody is told each time that a node fails, whether or not the caller still waits."""
+
+    async def main() -> None:
+        lost = list[int]()
+
+        async def connect() -> Connection:
+            await asyncio.sleep(0)
+            raise StoreUnavailableError("nobody is there")
+
+        link = Link(connect, 5.0, lambda: lost.append(1))
+        with pytest.raises(RefusedError, match="nobody is there"):
+            await link.call(ECHO, [], b"a")
+        left = asyncio.create_task(link.call(ECHO, [], b"b"))
+        await asyncio.sleep(0)  # it is asked
+        await asyncio.sleep(0)  # a connection is made
+        left.cancel()
+        await eventually(lambda: len(lost) == 2)
+        await link.aclose()
 
     asyncio.run(main())
 

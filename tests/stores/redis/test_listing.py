@@ -1,15 +1,17 @@
 """The runs of all partitions, newest first."""
 
 import asyncio
+import json
 from typing import Any
 
 from sse_relay.stores.redis.keys import PARTITIONS
 from sse_relay.stores.redis.listing import newest_first
 
 
-def fields(created: int) -> list[bytes]:
+def fields(created: int) -> bytes:
     known = {"id": str(created), "metadata": "", "dialect": "native", "created": str(created), "updated": "1"}
-    return [part.encode() for pair in {**known, "last": "0", "epochs": "some-epoch"}.items() for part in pair]
+    flat = [part for pair in {**known, "last": "0", "epochs": "some-epoch"}.items() for part in pair]
+    return json.dumps(flat).encode()
 
 
 def test_partitions_are_merged() -> None:

@@ -114,16 +114,18 @@ def test_every_key_has_a_time_to_live(server: Server, prefix: str) -> None:
         await store.renew([grant])
         await start(store, key="k", idempotency_key="j", on_conflict="replace")
         ended = await start(store, idempotency_key="scopeless")
-        await store.append(ended, 1, [b"data: 1\n\n"], SEAL)
+        await store.append(ended, 1, [b"data: 1\n\n" * 1000])
+        await store.append(ended, 2, [], SEAL)
         await start(store)
         await store.cancel((await start(store)).run_id, "user")
         await store.lapsed()
         names = [name.decode() async for name in client.scan_iter(f"{prefix}:*")]
         left = {name: await client.pttl(name) for name in names}
-        assert {name.partition("}:")[2].partition(":")[0] for name in names} >= {"run", "log", "key", "start", "runs"}
+        kinds = {name.partition("}:")[2].partition(":")[0] for name in names}
+        assert kinds >= {"run", "log", "recent", "key", "start", "runs"}
         assert all(0 < time_left <= 350_000 for time_left in left.values()), left
-        log = next(name for name in names if ended.run_id in name and ":log:" in name)
-        assert 90_000 < left[log] <= 100_000
+        mine = [left[name] for name in names if ended.run_id in name and (":log:" in name or ":recent:" in name)]
+        assert [90_000 < time_left <= 100_000 for time_left in mine] == [True, True]
         await client.aclose()
         await store.aclose()
 
@@ -169,7 +171,7 @@ def test_a_start_whose_answer_was_lost_is_told_again(server: Server, prefix: str
 
 
 def test_a_full_memory_lets_the_end_through(server: Server, prefix: str) -> None:
-    """A full server refuses records whole; from Redis 7 on a run can still be renewed, stopped and sealed."""
+    """A full server refuses records whole, but a run can still be renewed, stopped and sealed."""
 
     async def main() -> None:
         store, client = server.store(prefix), server.client()
@@ -181,35 +183,30 @@ def test_a_full_memory_lets_the_end_through(server: Server, prefix: str) -> None
                 await store.append(grant, 2, [b"data: 2\n\n"])
             with pytest.raises(StoreUnavailableError, match="maxmemory"):
                 await start(store)
-            if server.modern:
-                assert (await store.renew([grant]))[grant.run_id].answer is Answer.OK
-                await store.cancel(grant.run_id, "user")
-                assert (await store.append(grant, 2, [], SEAL)).answer is Answer.OK
-                assert (await store.end(other.run_id, LOST)).sealed
-            else:
-                with pytest.raises(StoreUnavailableError, match="maxmemory"):
-                    await store.append(grant, 2, [], SEAL)
-                with pytest.raises(StoreUnavailableError, match="maxmemory"):
-                    await store.end(other.run_id, LOST)
+            assert (await store.renew([grant]))[grant.run_id].answer is Answer.OK
+            await store.cancel(grant.run_id, "user")
+            await store.lapsed()
+            assert (await store.append(grant, 2, [], SEAL)).answer is Answer.OK
+            assert (await store.end(other.run_id, LOST)).sealed
         finally:
             await client.config_set("maxmemory", 0)
-        status, count = ("completed", 2) if server.modern else ("running", 1)
         page = await store.read(grant.run_id)
-        assert (page.info.status, page.info.last_offset, len(page.frames)) == (status, count, count)
+        assert (page.info.status, page.info.last_offset, len(page.frames)) == ("completed", 2, 2)
         await client.aclose()
         await store.aclose()
 
     asyncio.run(main())
 
 
-def test_a_log_that_vanished_is_not_made_anew(server: Server, prefix: str) -> None:
+@pytest.mark.parametrize("size", [10, 9000])
+def test_a_log_that_vanished_is_not_made_anew(server: Server, prefix: str, size: int) -> None:
     """I7: records that were deleted behind the store's back are missing for their producer, and a gap for a reader."""
 
     async def main() -> None:
         store, client = server.store(prefix), server.client()
         grant = await start(store)
-        await store.append(grant, 1, [b"data: 1\n\n", b"data: 2\n\n"])
-        (log,) = [name async for name in client.scan_iter(f"{prefix}:*log:*")]
+        await store.append(grant, 1, [b"data: 1\n\n", b"x" * size])
+        (log,) = [name async for name in client.scan_iter(f"{prefix}:*-*") if b":run:" not in name]
         await client.delete(log)
         assert (await store.append(grant, 3, [b"data: 3\n\n"])).answer is Answer.MISSING
         page = await store.read(grant.run_id)
@@ -220,6 +217,100 @@ def test_a_log_that_vanished_is_not_made_anew(server: Server, prefix: str) -> No
         await client.flushdb()
         with pytest.raises(RunNotFoundError):
             await store.read(grant.run_id)
+        await client.aclose()
+        await store.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("lost", ["log", "recent"])
+def test_half_of_a_log_may_vanish(server: Server, prefix: str, lost: str) -> None:
+    """I7: of a log whose older or newer part was deleted, readers get the other, with a gap; it grows no more."""
+
+    async def main() -> None:
+        store, client = server.store(prefix), server.client()
+        grant = await start(store)
+        await store.append(grant, 1, [b"old" * 3000])
+        await store.append(grant, 2, [b"new"])
+        (part,) = [name async for name in client.scan_iter(f"{prefix}:*:{lost}:*")]
+        await client.delete(part)
+        assert (await store.append(grant, 3, [b"newer"])).answer is Answer.MISSING
+        page = await store.read(grant.run_id)
+        expected = (2, [b"new"]) if lost == "log" else (1, [b"old" * 3000])
+        assert (page.first, list(page.frames)) == expected
+        await store.end(grant.run_id, LOST)
+        page = await store.read(grant.run_id, 2)
+        assert (page.first, list(page.frames)) == (3, [LOST.frame])
+        await client.aclose()
+        await store.aclose()
+
+    asyncio.run(main())
+
+
+def test_batches_of_all_sizes_are_read_from_every_place(server: Server, prefix: str) -> None:
+    """I3, I4: whether small batches gathered or large ones went by themselves, each place leads to what follows it."""
+
+    async def main() -> None:
+        store = server.store(prefix)
+        grant, log = await start(store), list[bytes]()
+        for number, size in enumerate((1, 4000, 4000, 90, 9000, 1, 8000, 70_000, 5, 5, 300, 300, 8100, 8095, 8096, 7)):
+            batch = [bytes([65 + number]) * (size // count) for count in range(1, 1 + number % 3 + 1)]
+            assert (await store.append(grant, len(log) + 1, batch)).answer is Answer.OK
+            log += batch
+            for after in range(len(log) + 1):
+                for limit in (1, 2, 500):
+                    page = await store.read(grant.run_id, after, limit=limit)
+                    assert (page.first, list(page.frames)) == (after + 1, log[after : after + limit])
+        await store.append(grant, len(log) + 1, [b"last"], SEAL)
+        assert list((await store.read(grant.run_id)).frames) == [*log, b"last", SEAL.frame]
+        await store.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_bounded_log_takes_no_more(server: Server, prefix: str) -> None:
+    """L6: a log at its bound of records or bytes is FULL, whatever the batch; its seal still fits."""
+
+    async def main() -> None:
+        bounds: list[tuple[dict[str, Any], list[int]]] = [({"max_events": 3}, [3, 1]), ({"max_bytes": 1000}, [5, 5, 5])]
+        for options, batches in bounds:
+            store = server.store(prefix, **options)
+            grant, last = await start(store), 0
+            for size in batches[:-1]:
+                assert (await store.append(grant, last + 1, [b"x" * 80] * size)).answer is Answer.OK
+                last += size
+            for seal in (None, SEAL):
+                refused = await store.append(grant, last + 1, [b"x" * 80] * batches[-1], seal)
+                assert (refused.answer, refused.last_offset) == (Answer.FULL, last)
+            assert (await store.append(grant, last + 1, [], SEAL)).answer is Answer.OK
+            await store.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "most"), [({"max_events": 100}, 200, 140), ({"max_bytes": 40_000}, 200, 230)]
+)
+def test_a_log_that_trims_says_so(server: Server, prefix: str, options: dict[str, Any], size: int, most: int) -> None:
+    """Defect 15, I7, L6: a log that trims keeps its newest records, at their offsets, and says what is missing."""
+
+    async def main() -> None:
+        store, client = server.store(prefix, on_full="trim", **options), server.client()
+        grant, log = await start(store), list[bytes]()
+        page = await store.read(grant.run_id)
+        for number in range(200):
+            batch = [b"%d" % number + b"x" * size] * (1 + number % 7)
+            assert (await store.append(grant, len(log) + 1, batch)).answer is Answer.OK
+            log += batch
+            page = await store.read(grant.run_id)
+            assert page.last == len(log) <= page.first - 1 + most
+            assert list(page.frames) == log[page.first - 1 :]
+        assert page.first > 400
+        names = [name async for name in client.scan_iter(f"{prefix}:*:log:*")]
+        assert (await client.memory_usage(names[0], samples=0) or 0) < 70_000
+        assert (await store.read(grant.run_id, page.first + 3)).first == page.first + 4
+        await store.append(grant, len(log) + 1, [], SEAL)
+        assert (await store.read(grant.run_id, len(log))).frames == [SEAL.frame]
         await client.aclose()
         await store.aclose()
 

@@ -4,7 +4,9 @@ if not run then
   return {why}
 end
 if not run.outcome and not run.cancel then
+  insist(run.key)
   redis.call('HSET', run.key, 'cancel', ARGV[1])
-  publish(run, {'cancel', run.id, ARGV[1]}, '')
+  local _, _, _, wakes = names(run.key)
+  publish(wakes, {'"cancel"', quoted(run.id), quoted(ARGV[1])}, '')
 end
 return {'found', described(run)}

@@ -1,9 +1,8 @@
-"""Many frames in one entry of a stream, and outcomes as text."""
+"""Many frames in one piece, and outcomes as text."""
 
 import json
 import struct
-from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sse_relay.exceptions import StoreContractError
@@ -11,32 +10,44 @@ from sse_relay.outcome import ErrorInfo, Outcome
 
 __all__ = ["outcome_of", "outcome_text", "pack", "unpack"]
 
-_SHORT, _LONG = b"H", b"I"  # the lengths are of 2 bytes, or of 4
+_WIDTHS = {b"B"[0]: 1, b"H"[0]: 2, b"I"[0]: 4}  # bytes of each number of a batch, by its first byte
 
 
 def pack(frames: Sequence[bytes]) -> bytes:
-    """Pack frames: how their lengths are written, the lengths, the frames; how many is told elsewhere."""
-    lengths = [len(frame) for frame in frames]
-    kind = _SHORT if max(lengths, default=0) < 1 << 16 else _LONG
-    return b"".join((kind, struct.pack(f"<{len(lengths)}{kind.decode()}", *lengths), *frames))
+    """Pack a batch: how its numbers are written, how many frames, the length of each, the frames."""
+    lengths = list(map(len, frames))
+    most = max(len(lengths), max(lengths, default=0))
+    kind = "B" if most < 1 << 8 else "H" if most < 1 << 16 else "I"
+    return b"".join((kind.encode(), struct.pack(f"<{len(lengths) + 1}{kind}", len(lengths), *lengths), *frames))
 
 
 def unpack(packed: bytes, count: int) -> list[bytes]:
     """
-    Unpack so many frames.
+    Unpack a suite of batches that hold so many frames together.
 
     Raises:
         StoreContractError: It is not what `pack` makes of so many.
     """
-    kind = packed[:1]
-    layout = f"<{count}{kind.decode('latin-1')}"
-    if kind not in {_SHORT, _LONG} or len(packed) < 1 + struct.calcsize(layout):
+    frames = list[bytes]()
+    add = frames.append
+    at, size = 0, len(packed)
+    try:
+        while at < size:
+            begin = at + 1 + (width := _WIDTHS[packed[at]])
+            number = int.from_bytes(packed[at + 1 : begin], "little")
+            lengths: Iterable[int] = packed[begin : begin + number]  # of a byte each, as nearly always
+            if width > 1:
+                lengths = struct.unpack_from(f"<{number}{chr(packed[at])}", packed, begin)
+            at = begin + number * width
+            for length in lengths:
+                end = at + length
+                add(packed[at:end])
+                at = end
+    except (KeyError, struct.error):
+        at = -1
+    if at != size or len(frames) != count:
         raise StoreContractError(f"an entry of {count} records is damaged")
-    begin = 1 + struct.calcsize(layout)
-    places = list(accumulate(struct.unpack_from(layout, packed, 1), initial=begin))
-    if places[-1] != len(packed):
-        raise StoreContractError(f"an entry of {count} records is damaged")
-    return [packed[first:last] for first, last in pairwise(places)]
+    return frames
 
 
 def outcome_text(outcome: Outcome) -> str:
@@ -46,7 +57,7 @@ def outcome_text(outcome: Outcome) -> str:
     return json.dumps([outcome.status, outcome.reason, told], separators=(",", ":"))
 
 
-def outcome_of(text: bytes) -> Outcome | None:
+def outcome_of(text: str) -> Outcome | None:
     """Read an outcome; nothing is of a run that goes on."""
     if not text:
         return None

@@ -12,17 +12,43 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from contextvars import Context
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
-from redis.exceptions import RedisError
+from redis.exceptions import MovedError, RedisError
 
-from sse_relay.stores.redis.connection import Connection, border
+from sse_relay.stores.redis.connection import Connection, border, greet
 
-__all__ = ["Ear"]
+__all__ = ["Ear", "Shard"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0  # seconds between two connections
 
 _logger = logging.getLogger("sse_relay")
+
+
+class _Words(NamedTuple):
+    """How a server is spoken to, and what it answers."""
+
+    listen: str
+    ignore: str
+    heard: bytes
+    listens: bytes
+    ignores: bytes
+
+
+_PLAIN = _Words("SUBSCRIBE", "UNSUBSCRIBE", b"message", b"subscribe", b"unsubscribe")
+_SHARDED = _Words("SSUBSCRIBE", "SUNSUBSCRIBE", b"smessage", b"ssubscribe", b"sunsubscribe")
+
+
+class Shard(Protocol):
+    """Whom an ear at a node of a Cluster tells that its channels may be heard elsewhere."""
+
+    def lost(self) -> None:
+        """The node does not answer."""
+        ...
+
+    def moved(self, error: MovedError) -> None:
+        """The node says where a channel is."""
+        ...
 
 
 class Ear:
@@ -34,6 +60,7 @@ class Ear:
         heard: Called with a channel and what was said there; it must not raise.
         confirmed: Called with a channel when what is said there is heard from now on; it must not raise.
         probe: How long a silent connection is trusted, in seconds.
+        shard: On a Cluster, whom to tell of changes.
     """
 
     def __init__(
@@ -42,11 +69,14 @@ class Ear:
         heard: Callable[[str, bytes], None],
         confirmed: Callable[[str], None],
         probe: float,
+        shard: Shard | None = None,
     ) -> None:
         self._connect = connect
         self._heard = heard
         self._confirmed = confirmed
         self._probe = probe
+        self._shard = shard
+        self._words = _PLAIN
         self._wanted: set[str] = set()
         self._asked: set[str] = set()
         self._alive = True
@@ -85,37 +115,46 @@ class Ear:
                     await self._use(connection)
             except ConnectionError as error:
                 _logger.info("not hearing of runs for a moment: %s", error)
+                if self._shard is not None:
+                    self._shard.lost()
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - only so that not all come at once
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _use(self, connection: Connection) -> None:
+        try:
+            if self._shard is not None:
+                async with asyncio.timeout(self._probe):
+                    self._words = _SHARDED if (await greet(connection)).version >= (7, 0) else _PLAIN
+            await self._hear(connection)
+        finally:
+            with suppress(RedisError, OSError, TimeoutError):
+                await connection.disconnect(nowait=True)
+
+    async def _hear(self, connection: Connection) -> None:
         reading = asyncio.create_task(self._read(connection))
         try:
             await self._tend(connection, reading)
         finally:
             reading.cancel()
             await asyncio.wait({reading})
-            with suppress(RedisError, OSError, TimeoutError):
-                await connection.disconnect(nowait=True)
         await reading
 
     async def _tend(self, connection: Connection, reading: asyncio.Task[None]) -> None:
         """Keep the subscriptions as they are wanted, and ask for signs of life, until nothing can be read any more."""
         loop = asyncio.get_running_loop()
-        due = loop.time() + self._probe
+        due = loop.time() + self._probe / 2
         self._alive = True
         while not (reading.done() or self._closed):
             self._changed.clear()
-            wanted, asked = set(self._wanted), self._asked
-            await self._say(connection, "SUBSCRIBE", wanted - asked)
-            await self._say(connection, "UNSUBSCRIBE", asked - wanted)
-            self._asked = wanted
+            wanted, asked, self._asked = set(self._wanted), self._asked, set(self._wanted)
+            await self._say(connection, self._words.listen, wanted - asked)
+            await self._say(connection, self._words.ignore, asked - wanted)
             if loop.time() >= due:
                 if not self._alive:
                     raise TimeoutError(f"nothing was heard for {self._probe:g} s")
                 self._alive = False
-                due = loop.time() + self._probe
-                await self._send(connection, "PING")
+                due = loop.time() + self._probe / 2
+                await self._send(connection, ("PING",))
             changed = asyncio.create_task(self._changed.wait())
             try:
                 await asyncio.wait({changed, reading}, timeout=due - loop.time(), return_when="FIRST_COMPLETED")
@@ -123,18 +162,32 @@ class Ear:
                 changed.cancel()
 
     async def _say(self, connection: Connection, command: str, channels: Iterable[str]) -> None:
-        if names := sorted(channels):
-            await self._send(connection, command, *names)
+        names = sorted(channels)
+        if names and self._words is _SHARDED:  # channels of several slots cannot be in one command
+            await self._send(connection, *[(command, name) for name in names])
+        elif names:
+            await self._send(connection, (command, *names))
 
-    async def _send(self, connection: Connection, *command: str) -> None:
+    async def _send(self, connection: Connection, *commands: tuple[str, ...]) -> None:
+        packed = [part for command in commands for part in connection.pack_command(*command)]
         async with asyncio.timeout(self._probe):
-            await connection.send_packed_command(connection.pack_command(*command), check_health=False)
+            await connection.send_packed_command(packed, check_health=False)
 
     async def _read(self, connection: Connection) -> None:
+        words = self._words
         while not self._closed:
-            said: Any = await connection.read_response()
+            try:
+                said: Any = await connection.read_response()
+            except MovedError as error:
+                if self._shard is None:
+                    raise
+                self._shard.moved(error)
+                continue
             self._alive = True
-            if said[0] == b"message":
+            if said[0] == words.heard:
                 self._heard(said[1].decode(), said[2])
-            elif said[0] == b"subscribe":
+            elif said[0] == words.listens:
                 self._confirmed(said[1].decode())
+            elif said[0] == words.ignores and (channel := said[1].decode()) in self._asked:
+                self._asked.discard(channel)  # the server has sent us away: asking again it says where to
+                self._changed.set()

@@ -2,21 +2,36 @@
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from sse_relay.stores.protocol import Follower
 from sse_relay.stores.redis.codec import outcome_of, unpack
-from sse_relay.stores.redis.connection import Connection
-from sse_relay.stores.redis.ear import Ear
 from sse_relay.stores.redis.keys import Keys
 from sse_relay.stores.terms import Page, RunInfo, Wake
 
-__all__ = ["Followers"]
+__all__ = ["Followers", "Hearing"]
 
 OnWake = Callable[[Wake], None]
+MakeEar = Callable[[Callable[[str, bytes], None], Callable[[str], None]], "Hearing"]
 
 _logger = logging.getLogger("sse_relay")
+
+
+class Hearing(Protocol):
+    """What hears of channels."""
+
+    def listen(self, channel: str) -> None:
+        """Hear of a channel."""
+        ...
+
+    def ignore(self, channel: str) -> None:
+        """Hear of a channel no more."""
+        ...
+
+    async def aclose(self) -> None:
+        """Hear of nothing."""
+        ...
 
 
 class _Watched:
@@ -37,19 +52,18 @@ class _Watched:
 
 class Followers:
     """
-    All followers of a process, on one connection.
+    All followers of a process, on one connection, or one to each shard.
 
     Args:
-        connect: Makes a connection.
+        make: Makes what hears of channels, of what it calls with what it hears, and when it hears.
         keys: The names of channels.
-        probe: How long a silent connection is trusted, in seconds.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], keys: Keys, probe: float) -> None:
-        self._make: Callable[[], Ear] = lambda: Ear(connect, self._heard, self._confirmed, probe)
+    def __init__(self, make: MakeEar, keys: Keys) -> None:
+        self._make = make
         self._keys = keys
         self._runs: dict[str, dict[str, _Watched]] = {}  # by channel, then by run id
-        self._ear: Ear | None = None
+        self._ear: Hearing | None = None
         self._members: set[Follower] = set()
 
     def join(self, on_wake: OnWake) -> Follower:
@@ -82,7 +96,7 @@ class Followers:
         channel = self._keys.channel(run_id)
         self._runs.setdefault(channel, {}).setdefault(run_id, _Watched()).ears[follower] = on_wake
         if self._ear is None:
-            self._ear = self._make()
+            self._ear = self._make(self._heard, self._confirmed)
         self._ear.listen(channel)
 
     def unwatch(self, run_id: str, follower: Follower) -> None:
@@ -145,7 +159,7 @@ def _appended(run_id: str, known: RunInfo | None, told: list[Any], payload: byte
     if known is None or not payload:
         return Wake(run_id)
     epoch, first, count, updated, ended = told
-    outcome = outcome_of(ended.encode())
+    outcome = outcome_of(ended)
     last = int(first) + int(count) - 1
     info = RunInfo(
         run_id, known.key, "running" if outcome is None else outcome.status, epoch, last, outcome, known.created_at,

@@ -11,9 +11,15 @@ import json
 import re
 import secrets
 
-__all__ = ["PARTITIONS", "Keys"]
+from redis.crc import key_slot
+
+__all__ = ["HASH_SLOTS", "PARTITIONS", "Keys", "hash_slot"]
 
 PARTITIONS = 256
+
+_BY_TAG = {f"p{number}": key_slot(f"p{number}".encode()) for number in range(PARTITIONS)}
+HASH_SLOTS = frozenset(_BY_TAG.values())
+"""Where on a Cluster partitions are."""
 
 _OWN_ID = re.compile(r"p(0|[1-9][0-9]{0,2})-.*", re.DOTALL)
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.{}:-]{1,128}")
@@ -74,12 +80,17 @@ class Keys:
         return f"{self._prefix}:{{p{partition}}}:"
 
 
+def hash_slot(name: str) -> int:
+    """Tell the hash slot of a name, which is its partition's."""
+    return _BY_TAG[name[name.index("{") + 1 : name.index("}")]]
+
+
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
 def _digest(text: bytes) -> str:
-    return hashlib.sha256(text).hexdigest()
+    return hashlib.sha256(text).hexdigest()[:40]  # a hash with a value of 64 characters takes a kilobyte more
 
 
 def _partition(text: bytes) -> int:

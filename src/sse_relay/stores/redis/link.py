@@ -8,105 +8,32 @@ Nothing that may have reached the server is sent a second time: only whoever ask
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from sse_relay.exceptions import StoreUnavailableError
-from sse_relay.stores.redis.connection import Connection
-from sse_relay.stores.redis.scripts import Script
+from sse_relay.stores.redis.bundle import Bundle, bundled
+from sse_relay.stores.redis.call import Call
+from sse_relay.stores.redis.connection import Connection, Server, greet
+from sse_relay.stores.redis.scripts import Flavour, Script
 
-__all__ = ["Call", "Link"]
+__all__ = ["Link"]
 
+_logger = logging.getLogger("sse_relay")
 _MOST_CALLS = 1000  # an exchange
 _MOST_BYTES = 1 << 22
-_SETTLES_WITHIN = 0.25  # seconds: long for a server that answers, short for whoever cancels when it does not
+Lost = Callable[[], None]
 
-
-class Call:
-    """
-    One run of a script.
-
-    Attributes:
-        script: Which one.
-        keys: Its keys.
-        args: Its arguments.
-        always: It has to get through when the server's memory is full.
-        settles: Whoever asked and is cancelled waits a moment for what was sent, so that as a rule nothing that was
-            cancelled is done later.
-    """
-
-    __slots__ = ("_loads", "_sent", "args", "future", "keys", "script", "settles", "always")  # noqa: RUF023
-
-    def __init__(
-        self, script: Script, keys: Sequence[str], args: Sequence[bytes], *, always: bool, settles: bool
-    ) -> None:
-        self.script: Script = script
-        self.keys: Sequence[str] = keys
-        self.args: Sequence[bytes] = args
-        self.always: bool = always
-        self.settles: bool = settles
-        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._loads = False
-        self._sent = False
-
-    @property
-    def size(self) -> int:
-        """Tell about how many bytes it sends."""
-        return sum(map(len, self.args)) + 100 * len(self.keys)
-
-    def packed(self, connection: Connection, *, modern: bool) -> list[bytes]:
-        """Write the command."""
-        self._sent = True
-        text = self.script.text(always=self.always and modern)
-        how = ("EVAL", text.source) if self._loads else ("EVALSHA", text.sha)
-        return connection.pack_command(*how, len(self.keys), *self.keys, *self.args)
-
-    def answered(self, reply: object) -> bool:
-        """Take the answer; tell whether it has to be asked again, because the server did not know the script."""
-        if isinstance(reply, NoScriptError) and not self._loads:
-            self._loads, self._sent = True, False
-            return not self.future.done()
-        if self.future.done():
-            return False
-        if isinstance(reply, ResponseError):
-            self.failed(reply)
-        else:
-            self.future.set_result(reply)
-        return False
-
-    def failed(self, error: BaseException) -> None:
-        """Tell whoever asked that it is not known what was done."""
-        if not self.future.done():
-            known = error.detail if isinstance(error, StoreUnavailableError) else f"{type(error).__name__}: {error}"
-            self.future.set_exception(StoreUnavailableError(known))
-
-    async def result(self) -> Any:  # noqa: ANN401 - whatever the script answers
-        """Wait for the answer."""
-        cancelled: asyncio.CancelledError | None = None
-        loop = asyncio.get_running_loop()
-        left: float | None = None  # how long it may take yet; nothing bounds it but the exchange's deadline
-        until = 0.0
-        while not self.future.done():
-            try:
-                _, pending = await asyncio.wait({self.future}, timeout=left)
-                if pending:
-                    self.future.cancel()
-            except asyncio.CancelledError as error:
-                if not (self.settles and self._sent):
-                    self.future.cancel()
-                if cancelled is None:
-                    cancelled, until = error, loop.time() + _SETTLES_WITHIN
-                left = max(0.0, until - loop.time())
-        if cancelled is not None:
-            if not self.future.cancelled():
-                self.future.exception()  # it is known now, and nobody asks
-            raise cancelled
-        return self.future.result()
+_MISTAKEN = {
+    True: "the server is one of a Cluster: make the store of a RedisCluster, or with from_url(url, cluster=True)",
+    False: "the server is not one of a Cluster: make the store of a Redis, or with from_url(url)",
+}
 
 
 class Link:
@@ -116,33 +43,60 @@ class Link:
     Args:
         connect: Makes a connection.
         deadline: How long an exchange may take, in seconds.
+        lost: On a Cluster, called when the server does not answer.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], deadline: float) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], deadline: float, lost: Lost | None = None) -> None:
         self._connect = connect
         self._deadline = deadline
+        self._lost = lost
         self._queue: deque[Call] = deque()
         self._connection: Connection | None = None
-        self._modern = False
+        self._flavour = Flavour.OLD
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
 
     async def call(
-        self, script: Script, keys: Sequence[str], *args: bytes, always: bool = False, settles: bool = False
+        self,
+        script: Script,
+        keys: Sequence[str],
+        *args: bytes,
+        settles: bool = False,
+        asking: bool = False,
+        waits: tuple[int, int] | None = None,
+        joins: int = 0,
     ) -> Any:  # noqa: ANN401 - whatever the script answers
         """
         Call a script.
 
         Raises:
-            StoreUnavailableError: There is no answer; what was asked may have been done.
+            StoreUnavailableError: There is no answer; what was asked may have been done, unless it is a `RefusedError`.
         """
         if self._closed:
             raise StoreUnavailableError("this store is closed")
-        call = Call(script, keys, args, always=always, settles=settles)
+        call = Call(script, keys, args, settles=settles, asking=asking, waits=waits, joins=joins)
         self._queue.append(call)
         if self._draining is None:
             self._draining = asyncio.Task(self._drain(), name="sse_relay redis", context=Context())
         return await call.result()
+
+    async def across(self, script: Script, names: Sequence[str], *args: bytes) -> Any:  # noqa: ANN401 - whatever the script answers
+        """
+        Call a script whose arguments tell of several names, which `groups` put together.
+
+        Raises:
+            StoreUnavailableError: There is no answer; what was asked may have been done.
+        """
+        return await self.call(script, names[:1], *args)
+
+    async def groups(self, names: Sequence[str]) -> list[list[int]]:
+        """Tell by place which of these names one call may tell of: all of them."""
+        return [list(range(len(names)))]
+
+    def withdraw(self) -> None:
+        """Refuse what was not sent yet."""
+        while self._queue:
+            self._queue.popleft().failed(ConnectionAbortedError("the server is not asked any more"))
 
     async def aclose(self) -> None:
         """Finish what is asked already, and let go of the connection."""
@@ -175,9 +129,11 @@ class Link:
             async with asyncio.timeout(self._deadline):
                 connection = await self._connected()
                 asked = [call for call in batch if not call.future.done()]
-                packed = [part for call in asked for part in call.packed(connection, modern=self._modern)]
-                await connection.send_packed_command(packed, check_health=False)
-                again.extend([call for call in asked if call.answered(await _reply(connection))])
+                sent = bundled(asked, one_slot=self._lost is not None)
+                await connection.send_packed_command([call.packed(self._flavour) for call in sent], check_health=False)
+                for call in sent:
+                    if call.answered(await _reply(connection, call)):
+                        again += call.calls
         except (RedisError, OSError, TimeoutError, StoreUnavailableError) as error:
             await self._failed(batch, error)
         except BaseException as error:
@@ -188,6 +144,8 @@ class Link:
     async def _failed(self, batch: list[Call], error: BaseException) -> None:
         for call in batch:
             call.failed(error)
+        if self._lost is not None:
+            self._lost()
         await self._drop()
 
     async def _connected(self) -> Connection:
@@ -196,12 +154,17 @@ class Link:
         if self._connection is None:
             connection = await self._connect()
             try:
-                self._modern = await _version(connection) >= 7
+                self._flavour = self._flavour_of(await greet(connection))
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise
             self._connection = connection
         return self._connection
+
+    def _flavour_of(self, server: Server) -> Flavour:
+        if server.cluster is (self._lost is None):
+            raise StoreUnavailableError(_MISTAKEN[server.cluster])
+        return Flavour.of(server)
 
     async def _drop(self, *, gently: bool = False) -> None:
         connection, self._connection = self._connection, None
@@ -216,22 +179,16 @@ def _is_stale(connection: Connection) -> bool:
     return reader is None or reader.at_eof()
 
 
-async def _reply(connection: Connection) -> object:
+async def _reply(connection: Connection, call: Call | Bundle) -> object:
     """Read a reply. A server that has become a replica is left: whoever has its name now may be another."""
     try:
-        return await connection.read_response()
+        if call.asking:
+            await connection.read_response()
+        reply: object = await connection.read_response()
     except ResponseError as error:
         if isinstance(error, ReadOnlyError) or "READONLY" in str(error):
             raise ReadOnlyError(str(error)) from error
-        return error
-
-
-async def _version(connection: Connection) -> int:
-    """Ask for the server's major version, as Redis counts."""
-    await connection.send_packed_command(connection.pack_command("INFO", "server"), check_health=False)
-    told: bytes = await connection.read_response()
-    for line in told.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name == b"redis_version":
-            return int(value.partition(b".")[0])
-    return 0
+        reply = error
+    if call.waits is not None and (count := await connection.read_response()) < call.waits[0]:
+        _logger.warning("the end of a run is on %d of %d replicas only, after %d ms", count, *call.waits)
+    return reply

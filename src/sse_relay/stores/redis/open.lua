@@ -8,7 +8,7 @@ local slot = ARGV[10] == '1' and KEYS[2]
 local start = ARGV[12] == '1' and KEYS[#KEYS]
 
 local run, why = find(KEYS[1], now)
-if run and claim ~= '' and run.claim == claim then
+if run and claim ~= '' and redis.call('HGET', run.key, 'claim') == claim then
   return {'made', string.match(run.epochs, '^[^,:]+'), described(run), false}
 end
 
@@ -19,7 +19,7 @@ end
 
 local same = led_to(start)
 if same then
-  if same.fingerprint ~= ARGV[4] then
+  if redis.call('HGET', same.key, 'fingerprint') ~= ARGV[4] then
     return {'reused', same.id}
   end
   return {'joined', described(same)}
@@ -46,25 +46,23 @@ if active then
   ended = described(active)
 end
 
-local log, index, leases = names(KEYS[1])
+local log, index, leases, _, recent = names(KEYS[1])
 local lease, kept = tonumber(ARGV[5]), tonumber(ARGV[6])
-local ttl = now + math.max(lease, kept) + math.floor(kept / 2)
-run = {key = KEYS[1], kept = kept, ttl = ttl, slot = slot, start = start}
+run = {key = KEYS[1], kept = kept, lease = lease}
+run.ttl = later(run, now)
 local fields = {
   'id', ARGV[1], 'claim', claim, 'fingerprint', ARGV[4], 'lease', ARGV[5], 'kept', ARGV[6], 'epochs', ARGV[7],
-  'dialect', ARGV[8], 'metadata', ARGV[9], 'fence', '1', 'last', '0', 'created', int(now), 'updated', int(now),
-  'ttl', int(ttl),
+  'dialect', ARGV[8], 'metadata', ARGV[9], 'fence', '1', 'last', '0', 'stored', '0', 'created', int(now),
+  'updated', int(now), 'ttl', int(run.ttl),
 }
 if slot then
-  for _, word in ipairs({'key', ARGV[11], 'slot', slot}) do
-    fields[#fields + 1] = word
-  end
+  add(fields, 'key', ARGV[11], 'slot', slot)
 end
 if start then
-  fields[#fields + 1], fields[#fields + 2] = 'start', start
+  add(fields, 'start', start)
 end
 redis.call('HSET', KEYS[1], 'id', ARGV[1]) -- refused here if memory is full, before a forgotten run is deleted
-redis.call('DEL', KEYS[1], log)
+redis.call('DEL', KEYS[1], log, recent)
 redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('ZADD', index, int(now), KEYS[1])
 redis.call('ZADD', leases, int(now + lease), KEYS[1])

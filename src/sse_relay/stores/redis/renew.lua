@@ -1,17 +1,20 @@
--- Renew many leases. KEYS: the runs. ARGV: their fences.
+-- Renew many leases. KEYS: one of the runs. ARGV: each run and its fence.
 local now = clock()
 local answers = {}
-for index, key in ipairs(KEYS) do
-  local run = find(key, now)
-  if not run then
-    answers[index] = {'missing', 0, false}
-  elseif tonumber(ARGV[index]) ~= run.fence then
-    answers[index] = {'fenced', run.last, run.cancel}
-  elseif run.outcome then
-    answers[index] = {'sealed', run.last, run.cancel}
-  else
-    touch(run, now)
-    answers[index] = {'ok', run.last, run.cancel}
+for place = 1, #ARGV, 2 do
+  local key, run = ARGV[place], find(ARGV[place], now)
+  local answer = {'missing', 0, false}
+  if run then
+    answer = {'ok', run.last, run.cancel}
+    if tonumber(ARGV[place + 1]) ~= run.fence then
+      answer[1] = 'fenced'
+    elseif run.outcome then
+      answer[1] = 'sealed'
+    else
+      insist(key)
+      touch(run, now)
+    end
   end
+  answers[#answers + 1] = answer
 end
 return answers

@@ -1,12 +1,34 @@
-"""The scripts, one a file, and how their texts differ by server."""
+"""
+The scripts, one a file, and how their texts differ by server.
+
+Each has the prelude in front; on a Cluster also ``cluster.lua``, which sees to it that a run is not torn while its
+slot moves. Only from Redis 7 on a script has to say that it looks at keys of several slots, and can publish to a shard.
+"""
 
 import hashlib
+from enum import IntEnum
 from importlib import resources
 from typing import NamedTuple
 
-__all__ = ["Script", "Text", "load"]
+from sse_relay.stores.redis.connection import Server
 
-_ALLOW_OOM = "#!lua flags=allow-oom\n"  # understood from Redis 7 on; Redis 6 refuses it
+__all__ = ["Flavour", "Script", "Text", "load"]
+
+_ACROSS = frozenset({"lapsed", "renew"})  # their arguments name keys of all slots that the node has
+
+
+class Flavour(IntEnum):
+    """What kind of server runs a script."""
+
+    OLD = 0
+    NEW = 1
+    OLD_CLUSTER = 2
+    NEW_CLUSTER = 3
+
+    @classmethod
+    def of(cls, server: Server) -> "Flavour":
+        """Tell that of a server."""
+        return cls(2 * server.cluster + (server.version >= (7, 0)))
 
 
 class Text(NamedTuple):
@@ -20,34 +42,41 @@ class Script:
     """
     One operation.
 
+    Args:
+        name: Its file's name.
+        body: What it does.
+        prelude: What comes before.
+        guard: What comes between the two on a Cluster.
+
     Attributes:
         name: Its file's name.
     """
 
-    __slots__ = ("_always", "_plain", "name")
+    __slots__ = ("_texts", "name")
 
-    def __init__(self, name: str, source: str) -> None:
+    def __init__(self, name: str, body: str, prelude: str = "", guard: str = "") -> None:
         self.name: str = name
-        self._plain = _text(source)
-        self._always = _text(_ALLOW_OOM + source)
+        self._texts = [_text(name, flavour, prelude, guard, body) for flavour in Flavour]
 
-    def text(self, *, always: bool) -> Text:
-        """
-        Tell what the server is to run.
-
-        Args:
-            always: Also when the server's memory is full; for Redis 7 and later.
-        """
-        return self._always if always else self._plain
+    def text(self, flavour: Flavour) -> Text:
+        """Tell what a server of that kind is to run."""
+        return self._texts[flavour]
 
 
 def load(name: str) -> Script:
     """Read a script from this package."""
     folder = resources.files("sse_relay.stores.redis")
-    prelude, body = ((folder / f"{part}.lua").read_text("utf-8") for part in ("prelude", name))
-    return Script(name, f"{prelude}\n{body}")
+    prelude, guard, body = ((folder / f"{part}.lua").read_text("utf-8") for part in ("prelude", "cluster", name))
+    return Script(name, body, prelude, guard)
 
 
-def _text(source: str) -> Text:
-    text = source.encode()
+def _text(name: str, flavour: Flavour, prelude: str, guard: str, body: str) -> Text:
+    new, cluster = flavour in {Flavour.NEW, Flavour.NEW_CLUSTER}, flavour >= Flavour.OLD_CLUSTER
+    text = "\n".join([
+        *(["#!lua flags=allow-oom,allow-cross-slot-keys"] if new and cluster and name in _ACROSS else []),
+        f"local OPERATION, PUBLISH = '{name}', '{'SPUBLISH' if new and cluster else 'PUBLISH'}'",
+        prelude,
+        *([guard] if cluster else []),
+        body,
+    ]).encode()  # fmt: skip
     return Text(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())

@@ -1,0 +1,246 @@
+"""
+How late viewers are, and what reading costs, while another process writes.
+
+``python -m benchmarks.redis_live URL STREAMS RATE SECONDS`` is the writer: it claims runs, tells their ids in one line,
+and at a line from the reader appends events at the pace of `RATE` a second in all, one run after the other. Each event
+says when its append was called, on the clock that processes share; at last it seals the runs, and tells its CPU time.
+"""
+
+import asyncio
+import gc
+import json
+import re
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic, process_time
+
+from benchmarks.latencies import milliseconds
+from benchmarks.measure import Table, at_most, rounded
+from benchmarks.redis_floor import FRAME, command, connected
+from benchmarks.redis_runs import SEAL, claimed
+from benchmarks.redis_server import Server
+from sse_relay import Relay
+from sse_relay.stores.redis import RedisStore
+
+__all__ = ["CASES", "Load", "Reading", "live_table", "read"]
+
+_STAMP = 18  # digits of a time
+_STAMPED = re.compile(rb"data: ([0-9.]{18})")
+SETTLE = 0.5  # seconds, whose events do not count
+BARE, OURS = "a bare SUBSCRIBE", "Relay"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """
+    What is read.
+
+    Attributes:
+        streams: How many runs.
+        viewers: How many view each.
+        rate: The events of all of them, a second.
+        seconds: How long.
+        p50: The target of the median, in ms; None: it has none.
+        p99: The target of the 99th percentile.
+        cpu: The target of the reader's CPU time of an event, in μs.
+    """
+
+    streams: int
+    viewers: int
+    rate: float
+    seconds: float
+    p50: float | None = None
+    p99: float | None = None
+    cpu: float | None = None
+
+    @property
+    def events(self) -> int:
+        """How many are written."""
+        return max(int(self.rate * self.seconds), 1)
+
+    def __str__(self) -> str:
+        if self.streams == 1:
+            return f"1 run, {self.viewers:,} viewers, {self.rate:g} events/s"
+        return f"{self.streams:,} runs, {self.rate:,.0f} events/s"
+
+
+@dataclass(slots=True)
+class Reading:
+    """
+    What came of it.
+
+    Attributes:
+        seconds: How late each event was.
+        reader: The CPU time of the reader, in seconds.
+        server: That of Redis.
+        writer: That of the writer.
+    """
+
+    seconds: list[float]
+    reader: float
+    server: float
+    writer: float
+
+
+async def read(name: str, server: Server, url: str, load: Load) -> Reading:
+    """Let another process write, and read all of it here."""
+    server.empty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.redis_live", url, str(load.streams), str(load.rate), str(load.seconds),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=1 << 24,
+    )  # fmt: skip
+    lines, answers = process.stdin, process.stdout
+    if lines is None or answers is None:
+        raise AssertionError(process)
+    found: list[tuple[float, float]] = []
+    try:
+        ids: list[str] = json.loads(await _line(answers))
+        async with CASES[name](url, ids, load, found) as finished:
+            gc.collect()
+            used, served = process_time(), server.cpu()
+            begun = monotonic()
+            lines.write(b"go\n")
+            written = float(await _line(answers))
+            await finished()
+            reader, by_server = process_time() - used, server.cpu() - served
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    late = [seconds for at, seconds in found if at - seconds >= begun + SETTLE]
+    return Reading(late, reader, by_server, written)
+
+
+async def _line(answers: asyncio.StreamReader) -> bytes:
+    if not (line := await answers.readline()):
+        raise RuntimeError("the writer has failed; it says above why")
+    return line
+
+
+Followed = AsyncGenerator[Callable[[], Awaitable[object]], None]
+
+
+@asynccontextmanager
+async def relayed(url: str, ids: list[str], load: Load, found: list[tuple[float, float]]) -> Followed:
+    """View each run by as many subscriptions as are wanted, of one relay."""
+    entered = asyncio.Semaphore(0)
+    store = RedisStore.from_url(url)
+
+    async def view(relay: Relay, run_id: str) -> None:
+        async with relay.subscribe(run_id) as events:
+            entered.release()
+            async for event in events:
+                if event.outcome is None:
+                    now = monotonic()
+                    found.append((now, now - float((event.data or "")[:_STAMP])))
+
+    async with Relay(store) as relay:
+        viewers = [asyncio.ensure_future(view(relay, run_id)) for run_id in ids for _ in range(load.viewers)]
+        for _ in viewers:
+            await entered.acquire()
+        yield lambda: asyncio.gather(*viewers)
+    await store.aclose()
+
+
+@asynccontextmanager
+async def bare(url: str, _ids: list[str], load: Load, found: list[tuple[float, float]]) -> Followed:
+    """Hear what is published of all runs on one bare connection, and look for nothing but the times in it."""
+    reader, writer = await connected(url)
+    writer.write(command(b"PSUBSCRIBE", b"*"))
+    await reader.readuntil(b":1\r\n")
+
+    async def hear() -> None:
+        left, rest = load.events, b""
+        while left:
+            rest += await reader.read(1 << 16)
+            end = rest.rfind(b"\n\n\r\n") + 1  # of a message: an event that was cut is read with the next part
+            now = monotonic()
+            for stamp in _STAMPED.findall(rest[:end]):
+                found.append((now, now - float(stamp)))
+                left -= 1
+            rest = rest[end:]
+
+    hearing = asyncio.ensure_future(hear())
+    try:
+        yield lambda: asyncio.wait_for(hearing, 30)
+    finally:
+        hearing.cancel()
+        writer.close()
+
+
+CASES = {BARE: bare, OURS: relayed}
+
+
+def live_table(runner: asyncio.Runner, server: Server, loads: list[Load], *, rounds: int) -> Table:
+    """Measure, in turns."""
+    table = Table(
+        f"Viewers of what another process writes, Unix socket: ms from append to viewer ({server.name})",
+        (
+            "",
+            "p50",
+            "target",
+            "p99",
+            "target",
+            "reader, μs of CPU an event",
+            "target",
+            "of the reader",
+            "Redis",
+            "writer",
+        ),
+    )
+    for load in loads:
+        found: dict[str, list[Reading]] = {name: [] for name in CASES}
+        for _ in range(rounds):
+            for name in CASES:
+                found[name].append(runner.run(read(name, server, server.unix, load)))
+        for name, readings in found.items():
+            table.add(f"{load}: {name}", *_cells(name, load, readings))
+    return table
+
+
+def _cells(name: str, load: Load, readings: list[Reading]) -> list[object]:
+    """Tell the middle one of the readings, by its 99th percentile; the last three cells are % of a core."""
+    middle = sorted(readings, key=lambda reading: milliseconds(reading.seconds)[1])[len(readings) // 2]
+    p50, p99 = milliseconds(middle.seconds)
+    cpu = middle.reader * 1e6 / load.events
+    cells: list[object] = []
+    for value, limit, unit in ((p50, load.p50, " ms"), (p99, load.p99, " ms"), (cpu, load.cpu, " μs")):
+        judged = name == OURS and limit is not None
+        cells += [rounded(value, 1 if "μ" in unit else 2), at_most(limit or 0, value, unit) if judged else ""]
+    shares = [f"{part / load.seconds:.0%}" for part in (middle.reader, middle.server, middle.writer)]
+    return [*cells, *shares]
+
+
+async def _write(url: str, streams: int, rate: float, seconds: float) -> None:
+    store = RedisStore.from_url(url, deadline=30)  # a busy machine makes events late, and lets none fail
+    grants = await claimed(store, streams)
+    filler = FRAME[len(b"event: text\ndata: ") + _STAMP :]
+    print(json.dumps([grant.run_id for grant in grants]), flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    used = process_time()
+    start = monotonic()
+    appending: list[asyncio.Task[object]] = []
+
+    async def append(number: int) -> None:
+        frame = b"event: text\ndata: %018.6f%b" % (monotonic(), filler)
+        await store.append(grants[number % streams], number // streams + 1, [frame])
+
+    count = max(int(rate * seconds), 1)
+    for number in range(count):
+        if (left := start + number / rate - monotonic()) > 0:
+            await asyncio.sleep(left)
+        appending.append(asyncio.ensure_future(append(number)))
+    await asyncio.gather(*appending)
+    print(process_time() - used, flush=True)
+    for number, grant in enumerate(grants):
+        await store.append(grant, len(range(number, count, streams)) + 1, [], SEAL)
+    await store.aclose()
+
+
+if __name__ == "__main__":
+    gc.freeze()
+    asyncio.run(_write(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))

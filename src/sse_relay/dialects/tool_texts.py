@@ -1,0 +1,55 @@
+"""The text of one string argument, out of a whole stream of tool calls."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sse_relay.dialects.deltas import ToolCallDelta
+from sse_relay.dialects.tool_arguments import ArgumentText
+from sse_relay.dialects.tool_calls import ToolCall, ToolCalls
+
+__all__ = ["ToolText", "ToolTexts"]
+
+
+class ToolText(NamedTuple):
+    """
+    What one delta adds to the text of its call.
+
+    Attributes:
+        call: The call.
+        text: More of the argument's text; often nothing.
+        ended: No more text of this call will come.
+    """
+
+    call: ToolCall
+    text: str
+    ended: bool
+
+
+class ToolTexts:
+    """
+    Follow every call of one tool, however the deltas of calls are mixed.
+
+    A call is the tool's from the delta on that names it: by their contract, deltas name the tool first.
+
+    Args:
+        tool: The tool's name.
+        argument: The argument's key, or the path to it, as `ArgumentText` takes it.
+    """
+
+    __slots__ = ("_argument", "_calls", "_texts", "_tool")
+
+    def __init__(self, tool: str, argument: str | Sequence[str | int]) -> None:
+        self._tool = tool
+        self._argument = argument
+        self._calls = ToolCalls()
+        self._texts: dict[tuple[int, int], ArgumentText] = {}
+
+    def feed(self, delta: ToolCallDelta) -> ToolText | None:
+        """Take the next delta; None: it is of another tool's call."""
+        call, _ = self._calls.place(delta)
+        if call.name != self._tool:
+            return None
+        place = call.choice, call.number
+        if (text := self._texts.get(place)) is None:
+            text = self._texts[place] = ArgumentText(self._argument)
+        return ToolText(call, text.feed(delta.arguments), text.ended)

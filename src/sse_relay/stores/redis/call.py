@@ -1,0 +1,163 @@
+"""Calls of scripts: how they are written, and what an answer means to whoever asked."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from redis.exceptions import AskError, ClusterDownError, NoScriptError, ResponseError, TryAgainError
+
+from sse_relay.exceptions import StoreUnavailableError
+from sse_relay.stores.redis.scripts import Flavour, Script
+
+__all__ = ["REFUSALS", "Call", "RefusedError", "command_of", "pack"]
+
+
+_SETTLES_WITHIN = 0.25  # seconds: long for a server that answers, short for whoever cancels when it does not
+REFUSALS = (AskError, TryAgainError, ClusterDownError)
+"""What a server says of a call that it has not done; `MovedError` and `MasterDownError` are of these."""
+
+
+class RefusedError(StoreUnavailableError):
+    """Nothing was done: the server said so, or nothing was sent."""
+
+
+class Call:
+    """
+    One run of a script.
+
+    Attributes:
+        script: Which one.
+        keys: Its keys.
+        args: Its arguments.
+        settles: Whoever asked and is cancelled waits a moment for what was sent, so that as a rule nothing that was
+            cancelled is done later.
+        asking: The server has it only because the slot is moving there.
+        waits: For how many replicas, and for how many milliseconds, the server is to wait after it.
+        joins: How much it asks for, if it may be one with others of its kind: then the script's answer is a list, with
+            an item for each key; 0: it may not.
+    """
+
+    __slots__ = (
+        "_loads",
+        "_sent",
+        "_settled",
+        "args",
+        "asking",
+        "future",
+        "joins",
+        "keys",
+        "script",
+        "settles",
+        "waits",
+    )
+
+    def __init__(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[bytes],
+        *,
+        settles: bool = False,
+        asking: bool = False,
+        waits: tuple[int, int] | None = None,
+        joins: int = 0,
+    ) -> None:
+        self.script: Script = script
+        self.keys: Sequence[str] = keys
+        self.args: Sequence[bytes] = args
+        self.settles: bool = settles
+        self.asking: bool = asking
+        self.waits: tuple[int, int] | None = waits
+        self.joins: int = joins
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._settled: asyncio.Future[None] | None = None  # whoever asked is cancelled, and waits for what was sent
+        self._loads = False
+        self._sent = False
+
+    @property
+    def size(self) -> int:
+        """Tell about how many bytes it sends."""
+        return sum(map(len, self.args)) + 100 * len(self.keys)
+
+    @property
+    def calls(self) -> "Sequence[Call]":
+        """Itself, as a `Bundle` has several."""
+        return (self,)
+
+    @property
+    def loads(self) -> bool:
+        """Whether the server has to be told the script."""
+        return self._loads
+
+    def sending(self) -> None:
+        """Note that it may reach the server."""
+        self._sent = True
+
+    def packed(self, flavour: Flavour) -> bytes:
+        """Write the command, and what goes with it."""
+        self._sent = True
+        packed = command_of(self.script, flavour, self.keys, self.args, loads=self._loads)
+        if self.asking:
+            packed = pack(b"ASKING") + packed
+        if self.waits is not None:
+            packed += pack(b"WAIT", *map(b"%d".__mod__, self.waits))
+        return packed
+
+    def answered(self, reply: object) -> bool:
+        """Take the answer; tell whether it has to be asked again, because the server did not know the script."""
+        if isinstance(reply, NoScriptError) and not self._loads:
+            self._loads, self._sent = True, False
+            self._settle()
+            return not self.future.done()
+        if isinstance(reply, ResponseError):
+            self._sent = not isinstance(reply, REFUSALS)
+            self.failed(reply)
+        else:
+            if not self.future.done():
+                self.future.set_result(reply)
+            self._settle()
+        return False
+
+    def failed(self, error: BaseException) -> None:
+        """Tell whoever asked that it is not known what was done, or that nothing was."""
+        if not self.future.done():
+            detail = error.detail if isinstance(error, StoreUnavailableError) else f"{type(error).__name__}: {error}"
+            told = (StoreUnavailableError if self._sent else RefusedError)(detail)
+            told.__cause__ = error
+            self.future.set_exception(told)
+        self._settle()
+
+    async def result(self) -> Any:  # noqa: ANN401 - whatever the script answers
+        """Wait for the answer."""
+        try:
+            return await self.future
+        except asyncio.CancelledError:
+            if self.settles and self._sent and self.future.cancelled():
+                await self._settling()
+            raise
+
+    async def _settling(self) -> None:
+        """Wait a moment until it is known what became of what was sent, however often that is cancelled."""
+        loop = asyncio.get_running_loop()
+        self._settled = loop.create_future()
+        until = loop.time() + _SETTLES_WITHIN
+        while not self._settled.done() and (left := until - loop.time()) > 0:
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({self._settled}, timeout=left)
+
+    def _settle(self) -> None:
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
+
+
+def command_of(script: Script, flavour: Flavour, keys: Sequence[str], args: Sequence[bytes], *, loads: bool) -> bytes:
+    """Write the command that runs a script."""
+    text = script.text(flavour)
+    how = (b"EVAL", text.source) if loads else (b"EVALSHA", text.sha)
+    return pack(*how, b"%d" % len(keys), *[key.encode() for key in keys], *args)
+
+
+def pack(*words: bytes) -> bytes:
+    """Write a command as RESP does."""
+    return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
