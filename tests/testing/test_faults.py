@@ -435,3 +435,21 @@ def test_a_cancelled_call_is_cancelled(work: Callable[[FaultyStore, Grant], Coro
         await settle()
 
     run_virtual(main())
+
+
+def test_a_freeze_that_is_thrown_away_does_nothing() -> None:
+    """A context that nobody leaves is collected after its loop, and then sends nothing on."""
+
+    async def main() -> None:
+        store = FaultyStore(MemoryStore())
+        freeze = store.frozen()
+        freeze.__enter__()
+        asking = asyncio.create_task(store.info("r"))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking})
+        kept.append(freeze)
+
+    kept: list[Any] = []
+    asyncio.run(main())
+    kept.pop().gen.close()

@@ -101,10 +101,15 @@ class FaultyStore(StoreHandle):
         """
         gate = Gate(operations)
         self._gates.append(gate)
+        is_left = True
         try:
             yield
+        except GeneratorExit:  # nobody left it: it is collected, perhaps after its loop
+            is_left = False
+            raise
         finally:
-            self._thaw(gate)
+            if is_left:
+                self._thaw(gate)
 
     def vanish(self) -> None:
         """Let nothing through any more, for good, as if the process had been killed; what hangs can be cancelled."""
