@@ -1,4 +1,4 @@
-"""``python -m benchmarks [combinators|wire|http|relay|redis …]``: measure, print tables, write them to the docs."""
+"""``python -m benchmarks [combinators|dialects|redis …]``: measure, print tables, write them to the docs."""
 
 import argparse
 import gc
@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import combinators, over_http, redis_relay, relay, tool_arguments, wire
+from benchmarks import combinators, dialects, over_http, redis_relay, relay, tool_arguments, wire
 from benchmarks.measure import Table
 from benchmarks.report import check, machine, write
 
 TABLES: dict[str, Callable[..., list[Table]]] = {
     "combinators": combinators.tables,
     "wire": wire.tables,
+    "dialects": dialects.tables,
     "http": over_http.tables,
     "relay": relay.tables,
     "arguments": tool_arguments.tables,

@@ -9,11 +9,15 @@ COMBINATORS = {
     "EventChannel",
     "as_events",
     "cancellable",
+    "from_anthropic",
+    "from_openai_chat",
+    "from_openai_responses",
     "from_sse",
     "from_thread",
     "guard_terminal",
     "idle_timeout",
     "keepalive",
+    "openai_chat",
     "render",
     "tool_argument_text",
     "watch_outcome",
@@ -43,6 +47,7 @@ TESTING = {
 }
 OUTCOME = {"ErrorCatalog", "ErrorInfo", "Outcome"}
 DELTAS = {"Delta", "Finish", "ReasoningDelta", "RefusalDelta", "TextDelta", "ToolCallDelta", "ToolResult", "Usage"}
+DIALECTS = {"AISDK", "Anthropic", "Letta", "Native", "OpenAIChat", "OpenAIResponses"}
 ERRORS = {
     "ChannelClosedError",
     "ChannelFullError",
@@ -76,7 +81,13 @@ def test_the_layers_names() -> None:
     """Each layer exports what its first page names."""
     assert set(wire.__all__) == WIRE
     assert set(combinators.__all__) == COMBINATORS
-    assert set(dialects.__all__) == DELTAS | {"Dialect", "Native", "RenderContext", "Renderer", "delta_of", "event_of"}
+    assert set(dialects.__all__) == DELTAS | DIALECTS | {
+        "Dialect",
+        "RenderContext",
+        "Renderer",
+        "delta_of",
+        "event_of",
+    }
     assert set(testing.__all__) == TESTING
     assert not hasattr(adapters, "__all__")
 

@@ -28,6 +28,7 @@ from sse_relay.exceptions import (
     StreamCancelledError,
     StreamIncompleteError,
 )
+from sse_relay.problems import EXCEPTIONS, Problem, problem_of
 
 __all__ = ["ErrorCatalog", "ErrorInfo", "Outcome", "Status"]
 
@@ -118,11 +119,19 @@ _BUILT_IN: dict[type[BaseException] | str, _Entry] = {
 }
 
 
+def _entry_of(problem: Problem) -> _Entry:
+    return _Entry(problem.code, problem.message, problem.status, problem.reason)
+
+
+_PROVIDERS: dict[type[BaseException] | str, _Entry] = {name: _entry_of(problem) for name, problem in EXCEPTIONS.items()}
+
+
 class ErrorCatalog:
     """
     Map exception types to what a client may learn of them.
 
-    An exception finds the entry of the nearest class in its method resolution order. What has none becomes
+    An exception finds the entry of the nearest class in its method resolution order. Those of the openai and anthropic
+    SDKs, of httpx and httpx2 have entries already (``llm_timeout``, ``llm_rate_limit``, …). What has none becomes
     ``internal_error`` with a generic message; the detail goes to the ``sse_relay`` logger under the
     ``error_id`` that the client gets.
 
@@ -134,7 +143,7 @@ class ErrorCatalog:
     """
 
     def __init__(self) -> None:
-        self._entries: dict[type[BaseException] | str, _Entry] = dict(_BUILT_IN)
+        self._entries: dict[type[BaseException] | str, _Entry] = {**_BUILT_IN, **_PROVIDERS}
         self._registered = 0
 
     def register(
@@ -204,7 +213,7 @@ class ErrorCatalog:
         for cls in type(exc).__mro__:
             entries = [entry for name in (cls, *_names(cls)) if (entry := self._entries.get(name)) is not None]
             if entries:  # a class that is registered under its type and under its name: the later one
-                return max(entries, key=attrgetter("order"))
+                return _refined(max(entries, key=attrgetter("order")), exc)
         return _UNKNOWN
 
     def _info(self, exc: BaseException, entry: _Entry) -> ErrorInfo:
@@ -214,6 +223,19 @@ class ErrorCatalog:
         else:
             _logger.warning("stream failed (%s, error_id=%s): %r", entry.code, error_id, exc)
         return ErrorInfo(entry.code, _message(entry, exc), error_id, entry.http_status)
+
+
+def _refined(entry: _Entry, exc: BaseException) -> _Entry:
+    """Look at what a provider's exception says of itself, unless the application has said what it means."""
+    if entry.order or entry not in _PROVIDERS.values():
+        return entry
+    told = getattr(exc, "code", None), getattr(exc, "type", None)
+    problem = problem_of(*told) or (problem_of(status=_status(exc)) if entry.code == "llm_error" else None)
+    return entry if problem is None else _entry_of(problem)
+
+
+def _status(exc: BaseException) -> object:
+    return getattr(exc, "status_code", None) or getattr(getattr(exc, "response", None), "status_code", None)
 
 
 def _message(entry: _Entry, exc: BaseException) -> str:

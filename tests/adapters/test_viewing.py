@@ -1,6 +1,7 @@
 """What one viewer of a run reads, in its dialect, from wherever it joins, and how it ends when something fails."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from sse_relay import ErrorCatalog, EventDecoder, InvalidEventError, Relay, ServerSentEvent, StoreUnavailableError
 from sse_relay.adapters.asgi import EventStreamResponse
 from sse_relay.adapters.messages import Message
-from sse_relay.dialects import Native, RenderContext, Renderer
+from sse_relay.dialects import Finish, Letta, Native, OpenAIChat, RenderContext, Renderer, TextDelta, Usage
 from sse_relay.stores.protocol import RunInfo
 from sse_relay.testing import FaultyStore
 from tests.adapters.relays import BEAT, Totals, memory, said
@@ -178,6 +179,74 @@ async def test_a_subclass_of_native_is_rendered() -> None:
         assert exchange.body == b": still here\n" + native.body.removeprefix(BEAT)
 
 
+# The dialects of models
+
+
+def frames(exchange: Exchange) -> list[Any]:
+    """Tell the frames as a model's client reads them: JSON, or [DONE]."""
+    return [event.data if event.data == "[DONE]" else json.loads(event.data or "") for event in exchange.events]
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "ended"])
+@on_virtual_time
+async def test_a_chat_goes_on_behind_the_place_that_was_seen(live: bool) -> None:
+    """I1, I3: with the plain offset of the last chunk, a client gets the role of each choice, and then all the rest."""
+    script = [TextDelta("a"), TextDelta("b", choice=1), Usage(1, 2), TextDelta("c"), Finish("length")]
+    async with Relay(memory()) as relay:
+        run = await start(relay, *script, *([5.0] if live else []), TextDelta("d", choice=1))
+        dialect = OpenAIChat(include_usage=True)
+        viewers = [view(relay, run, after, dialect=dialect) for after in (None, 1, 2, 4)]
+        whole, *later = [frames(exchange) for exchange in await asyncio.gather(*viewers)]
+        places = [frame["relay"]["seq"] if "relay" in frame else None for frame in whole[:-1]]
+        assert places == [None, 1, 2, 4, 6, None, 7]
+        for place, rest in zip((1, 2, 4), later, strict=True):
+            opening = rest.pop(0)["choices"]
+            assert [choice["index"] for choice in opening] == ([0] if place == 1 else [0, 1])
+            assert all(choice["delta"] == {"role": "assistant", "content": ""} for choice in opening)
+            assert rest == whole[places.index(place) + 1 :]
+        assert whole[-1] == "[DONE]"
+
+
+@on_virtual_time
+async def test_the_past_is_read_before_the_stream_is_opened() -> None:
+    """L4: a heartbeat comes at once; what a renderer says ahead of its records waits until it has seen their past."""
+    store = FaultyStore(memory())
+    async with Relay(store) as relay:
+        run = await start(relay, *[TextDelta("a")] * 1200, TextDelta("b", choice=1), silence())
+        with store.delays(6, "read"):
+            exchange = await view(relay, run, 1201, dialect=OpenAIChat(), seconds=100)
+        (opening,) = frames(exchange)
+        assert [choice["index"] for choice in opening["choices"]] == [0, 1]
+        assert exchange.writes[0] == exchange.writes[1] == OpenAIChat.heartbeat
+        assert b"role" in exchange.writes[2]
+
+
+@on_virtual_time
+async def test_a_heartbeat_may_tell_the_place() -> None:
+    """D, L4: Letta's ping comes at once with the run's id, then in each silence with the place of the last record."""
+    async with Relay(memory()) as relay:
+        run = await start(relay, 20.0, TextDelta("a"), Usage(1, 2), silence())
+        said = frames(await view(relay, run, dialect=Letta(), seconds=45))
+        assert {frame["run_id"] for frame in said} == {run.id}
+        assert [(frame["message_type"], frame["seq_id"]) for frame in said] == [
+            ("ping", None), ("ping", None), ("assistant_message", 1), ("ping", 2),
+        ]  # fmt: skip
+
+
+@on_virtual_time
+async def test_a_heartbeat_never_takes_a_place_back() -> None:
+    """I1: while the past of a client is read again, a heartbeat does not say that it is there."""
+    store = FaultyStore(memory())
+    async with Relay(store) as relay:
+        run = await start(relay, *[TextDelta("a")] * 1200, silence())
+        with store.delays(6, "read"):
+            exchange = await view(relay, run, 1100, dialect=Letta(), seconds=100)
+        assert exchange.writes[0] == exchange.writes[1] == Letta.heartbeat
+        places = [frame["seq_id"] for frame in frames(exchange)]
+        assert places[:100] == list(range(1101, 1201))
+        assert set(places[100:]) == {1200}
+
+
 # Lost records
 
 
@@ -189,7 +258,8 @@ async def test_a_gap_is_an_error_where_there_is_no_word_for_it(after: int | None
         run = await start(relay, *"12345", silence())
         exchange = await view(relay, run, after, dialect=Totals())
         assert over(exchange) == "failed history_trimmed"
-        assert [event.event for event in exchange.events] == ["run", "sum", "over"]
+        opening = [] if after else ["run"]
+        assert [event.event for event in exchange.events] == [*opening, "sum", "over"]
         assert (await relay.info(run.id)).status == "running"
 
 
@@ -346,7 +416,7 @@ async def test_an_outage_is_an_error_where_clients_cannot_resume(
             exchange = await view(relay, run, after, dialect=Totals(has_ids=resumable))
         assert exchange.status == 200
         assert exchange.complete
-        assert len(exchange.events) - 1 == (1000 if after is None else 0) + (0 if resumable else 2)
+        assert len(exchange.events) == (1001 if after is None else 0) + (0 if resumable else 2)
         if resumable:
             assert "may resume" in caplog.text
         else:

@@ -1,6 +1,7 @@
 """Deltas or events → one dialect's events."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from typing import Any, Literal
 
@@ -12,15 +13,30 @@ from sse_relay import (
     Outcome,
     ServerSentEvent,
     cancellable,
+    from_sse,
     guard_terminal,
     keepalive,
+    openai_chat,
     render,
     watch_outcome,
 )
 from sse_relay.combinators.keepalive import PING
-from sse_relay.dialects import Finish, Native, RenderContext, Renderer, TextDelta, delta_of
+from sse_relay.dialects import (
+    Finish,
+    Native,
+    OpenAIChat,
+    ReasoningDelta,
+    RenderContext,
+    Renderer,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    delta_of,
+    event_of,
+)
 from sse_relay.dialects.protocol import TerminalPart
 from sse_relay.testing import Combinator, Law, Probe, combinator_laws, run_virtual
+from tests.dialects.strict_clients import Heard, hear
 
 
 class Loud:
@@ -350,3 +366,182 @@ def test_bad_sources_are_refused() -> None:
     """What is no async iterable is refused when `render` is called, with what to use."""
     with pytest.raises(TypeError, match="use from_thread"):
         render(["a"], Native())  # type: ignore[arg-type]
+
+
+# ── OpenAI ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def chat(*items: object, **options: Any) -> Heard:
+    """Tell what an OpenAI client hears of a source, under a guard of either kind: the same."""
+    inside = everything(openai_chat(guard_terminal(source(*items)), model="m", **options))
+    outside = everything(guard_terminal(openai_chat(source(*items), model="m", **options), dialect=OpenAIChat()))
+    heard, again = (hear("openai-chat", [event.encode() for event in events]) for events in (inside, outside))
+    assert heard == again
+    for events in (inside, outside):
+        assert [event.outcome is not None for event in events] == [*[False] * (len(events) - 1), True]
+        assert sum(event.data == "[DONE]" for event in events) == heard.succeeded
+    return heard
+
+
+def chunk(text: str | None = None, reason: str | None = None, **delta: Any) -> dict[str, Any]:
+    choice = {"index": 0, "delta": {"content": text, **delta}, "finish_reason": reason}
+    return {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "other", "choices": [choice]}
+
+
+def sdk_chunk(text: str) -> Any:
+    types: Any = pytest.importorskip("openai.types.chat")
+    return types.ChatCompletionChunk.model_validate(chunk(text))
+
+
+def sse(*said: Any) -> str:
+    return "".join(f"data: {one if isinstance(one, str) else json.dumps(one)}\n\n" for one in said)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        ["Hel", "lo"],
+        [TextDelta("Hel"), TextDelta("lo")],
+        [event_of(TextDelta("Hel")), "lo"],
+        [chunk("Hel"), chunk("lo"), chunk(reason="stop")],
+        [sdk_chunk, chunk("lo", "stop")],
+        [sse(chunk("Hel")), sse(chunk("lo")), sse(chunk(reason="stop")), sse("[DONE]")],
+        [sse(chunk("Hel"), chunk("lo"), chunk(reason="stop"), "[DONE]"), "never"],
+        [chunk("Hel"), chunk("lo"), ServerSentEvent("[DONE]"), chunk("never")],
+        [{"message_type": "assistant_message", "content": "Hel"}, {"message_type": "ping"}, "lo",
+         {"message_type": "stop_reason", "stop_reason": "end_turn"}],
+        [sse({"message_type": "assistant_message", "content": "Hello"}, {"message_type": "stop_reason",
+         "stop_reason": "end_turn"}, "[DONE]")],
+        ["Hel", TextDelta(""), "", TextDelta("lo", choice=0), ReasoningDelta("")],
+    ],
+    ids=range(11),
+)  # fmt: skip
+def test_whatever_a_source_yields_is_a_chat(items: list[Any]) -> None:
+    """H1, H2, defect 13: strings, deltas, chunks, objects, SSE text and messages: the text, one finish, one [DONE]."""
+    heard = chat(*(sdk_chunk("Hel") if item is sdk_chunk else item for item in items))
+    assert (heard.text, heard.reason, heard.succeeded) == ("Hello", "stop", True)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_text_that_is_split_goes_through_from_sse(size: int) -> None:
+    """H1, defect 13: an event stream that is split anywhere is read first; then it is the same chat."""
+    text = ": ping\n\n" + sse(chunk("Hel"), chunk("lo", "length"), "[DONE]")
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    events = everything(openai_chat(from_sse(source(*pieces), dialect=OpenAIChat()), model="m"))
+    heard = hear("openai-chat", [event.encode() for event in events])
+    assert (heard.text, heard.reason) == ("Hello", "length")
+
+
+@pytest.mark.parametrize(
+    ("last", "code"),
+    [
+        (ValueError("secret"), "internal_error"),
+        ({"error": {"code": "rate_limit_exceeded", "message": "secret"}}, "llm_rate_limit"),
+        (sse({"error": {"message": "secret"}}), "llm_error"),
+        ({"message_type": "error_message", "error_type": "llm_timeout", "message": "secret"}, "llm_timeout"),
+        ({"message_type": "stop_reason", "stop_reason": "insufficient_credits"}, "llm_error"),
+        (ServerSentEvent("secret", event="end"), "invalid_event"),
+        (object(), "internal_error"),
+        (b"secret", "internal_error"),
+    ],
+    ids=range(8),
+)
+def test_a_chat_that_fails_never_finishes(last: Any, code: str) -> None:
+    """H4, I13, defect 13: what was said stays, then one typed error, though the model had said why it stopped."""
+    items = ["Hel", Finish("stop"), "lo", last]
+    heard = chat(*items)
+    assert (heard.text, heard.reason, heard.failed) == ("Hello", None, True)
+    events = everything(openai_chat(guard_terminal(source(*items)), model="m"))
+    assert json.loads(events[-1].data)["error"]["code"] == code
+    assert "secret" not in "".join(event.data for event in events)
+
+
+def test_a_chat_without_a_guard_raises() -> None:
+    """Defect 5: what the source raises passes through, behind what it said."""
+    seen: list[Any] = []
+    with pytest.raises(ValueError, match="boom"):
+        run_virtual(read_into(seen, openai_chat(source("a", "b", ValueError("boom")), model="m")))
+    assert len(seen) == 3
+
+
+def test_a_chat_says_everything_that_it_is_asked_for() -> None:
+    """H3, H6: reasoning, calls and usage; the model and the id in every chunk; the reason in the outcome, too."""
+    items = [
+        ReasoningDelta("so"),
+        ToolCallDelta("{", id="c", name="f"),
+        chunk(tool_calls=[{"index": 0, "id": "c", "function": {"arguments": "}"}}]),
+        chunk(reason="tool_calls"),
+        Usage(1, 2),
+    ]
+    heard = chat(*items, include_usage=True)
+    assert (heard.reasoning, heard.calls, heard.usage) == ("so", {"c": ["f", "{}"]}, (1, 2))
+    events = everything(openai_chat(source(*items), model="m", completion_id="mine"))
+    assert {json.loads(event.data)["id"] for event in events[:-1]} == {"mine"}
+    assert events[-1].outcome == Outcome("completed", "tool_calls")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"choices":[]}', "[DONE]", '{"error":"x"}', "[", "{", "a\n\n", ":\n\n", "data: x\n\n", "\r"]
+)
+def test_a_text_that_looks_like_more_is_text(text: str) -> None:
+    """H2, defect 12: first or later, as a string or as a delta, it arrives as it was."""
+    events = everything(openai_chat(source(text, "a", text, TextDelta(text)), model="m"))
+    assert hear("openai-chat", [event.encode() for event in events]).text == f"{text}a{text}{text}"
+
+
+@pytest.mark.parametrize("item", [TextDelta(1), TextDelta("a", choice="x")], ids=range(2))  # type: ignore[arg-type]
+def test_a_delta_of_another_type_is_refused(item: TextDelta) -> None:
+    """A field that is not of its type is an InvalidEventError on the fast way, too."""
+    with pytest.raises(InvalidEventError):
+        everything(openai_chat(source("a", item), model="m"))
+
+
+@pytest.mark.parametrize("wrap", [lambda stream: stream, guard_terminal], ids=["alone", "guarded"])
+def test_a_status_stays_with_its_text(wrap: Callable[[Any], Any]) -> None:
+    """F: the status of an item that says nothing is on the next text, also where texts take the fast way."""
+    events = everything(openai_chat(wrap(source("a", ("", 202), "b", "c")), model="m"))
+    assert [event.status for event in events if "content" in event.data] == [None, None, 202, None]
+
+
+@pytest.mark.parametrize(
+    "law",
+    [law for law in combinator_laws if law.__name__ not in {"keeps_order", "exceptions_pass", "waits_with_the_source"}],
+    ids=lambda law: law.__name__,
+)
+@pytest.mark.parametrize(
+    "combinator",
+    [
+        lambda source: openai_chat(source, model="m"),
+        lambda source: openai_chat(guard_terminal(source), model="m"),
+        lambda source: guard_terminal(openai_chat(source, model="m"), dialect=OpenAIChat()),
+    ],
+    ids=["alone", "of a guard", "guarded"],
+)
+def test_laws_of_a_chat(law: Law, combinator: Combinator) -> None:
+    """B2, I9, L6, L7: a chat keeps every law but those that want the source's own items back."""
+    run_virtual(law(combinator))
+
+
+def test_texts_take_the_short_way() -> None:
+    """A renderer that has a way for bare texts is asked for it once the stream is open, and only for what is text."""
+    asked: list[str] = []
+
+    class Short(Loud):
+        def renderer(self, context: RenderContext) -> Renderer:
+            return ShortRenderer()
+
+    class ShortRenderer(_LoudRenderer):
+        def text(self, text: str) -> ServerSentEvent:
+            asked.append(text)
+            return ServerSentEvent(text)
+
+    items = ["a", "b", TextDelta("c"), TextDelta("d", choice=1), Finish("stop"), "{", "[", "", "e\n", {"f": 1}]
+    events = everything(render(source(*items), Short()))
+    assert asked == ["b", "c"]
+    assert data(events)[:6] == ["HELLO", "#1", "a!", "b", "c", "#2"]
+
+
+def test_data_of_a_string_is_read_as_in_a_log() -> None:
+    """Without `openai_chat` a string is data: a chunk or [DONE] in it is one, also where texts take the short way."""
+    events = everything(render(source("Hel", json.dumps(chunk("lo")), "[DONE]", "!"), OpenAIChat()))
+    assert hear("openai-chat", [event.encode() for event in events]).text == "Hello!"

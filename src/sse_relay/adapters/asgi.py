@@ -4,10 +4,21 @@ The HTTP edge for any ASGI framework, and for none: what is here are ASGI applic
 - `EventStreamResponse` answers one request with a source, or with a run that others may view.
 - `respond` starts a run or joins one, and answers with its stream.
 - `relay_app` serves the runs of a relay: their events, their state, their cancellation.
+- `responses_app` serves them as OpenAI responses, under the paths that its SDKs ask.
 """
 
 from sse_relay.adapters.respond import ProblemResponse, respond
 from sse_relay.adapters.response import EventStreamResponse
+from sse_relay.adapters.responses import ResponsesApp, responses_app
 from sse_relay.adapters.routes import AccessRequest, RelayApp, relay_app
 
-__all__ = ["AccessRequest", "EventStreamResponse", "ProblemResponse", "RelayApp", "relay_app", "respond"]
+__all__ = [
+    "AccessRequest",
+    "EventStreamResponse",
+    "ProblemResponse",
+    "RelayApp",
+    "ResponsesApp",
+    "relay_app",
+    "respond",
+    "responses_app",
+]

@@ -4,11 +4,12 @@ A subscription → the bytes that one client reads, in its dialect.
 The native dialect is what logs hold: records are passed on as stored, behind their ids. Every other one decodes and
 renders them. A renderer remembers, so that one who joins at offset k has to see 1 to k first: they are read from the
 store, a page at a time, and what comes of them is dropped, unless the dialect's clients want the whole stream again.
+Then only is the stream opened: what a renderer says ahead of its records may depend on those that it has seen.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from sse_relay.adapters.connection import Client, ClientGoneError
 from sse_relay.adapters.messages import body
@@ -56,7 +57,9 @@ class Viewer:
         keepalive: The silence before a heartbeat, in seconds; None: none but the first.
     """
 
-    __slots__ = ("_client", "_dialect", "_due", "_errors", "_events", "_keepalive", "_loop", "_timer", "_wrote_at")
+    __slots__ = (
+        "_beat", "_client", "_dialect", "_due", "_errors", "_events", "_keepalive", "_loop", "_timer", "_wrote_at",
+    )  # fmt: skip
 
     def __init__(
         self, events: Subscription, client: Client, dialect: Dialect, errors: ErrorCatalog, keepalive: float | None
@@ -64,6 +67,7 @@ class Viewer:
         self._events = events
         self._client = client
         self._dialect = dialect
+        self._beat: Callable[[], bytes] = lambda: dialect.heartbeat
         self._errors = errors
         self._keepalive = keepalive
         self._loop = asyncio.get_running_loop()
@@ -76,11 +80,11 @@ class Viewer:
         if self._keepalive is not None:  # one timer, armed anew when it fires: what is written costs none
             self._timer = self._loop.call_later(self._keepalive, self._tick, self._keepalive)
         try:
-            await self._write(self._dialect.heartbeat)
             if type(self._dialect) is not Native:
                 await self._show_rendered()
                 return
             events = self._events
+            await self._write(self._beat())
             if (seen := events.outcome) is not None:
                 await self._write(_encoded(_renderer(events, self._dialect).end(seen), str(events.cursor)))
             while not events.done:
@@ -88,7 +92,7 @@ class Viewer:
                     for chunk in batch.native():
                         await self._write(chunk)
                 elif not events.done:
-                    await self._write(self._dialect.heartbeat)
+                    await self._write(self._beat())
         except _CUT_OFF as error:
             _logger.warning("a viewer of run %s was cut off (%r); it may resume", self._events.run_id, error)
         finally:
@@ -101,15 +105,13 @@ class Viewer:
         resumable = dialect.has_ids and dialect.resume == "offset"
         seen = events.outcome
         try:
-            if preamble := _encoded(renderer.preamble(), None):
-                await self._write(preamble)
-            await self._fold(renderer)
+            await self._open(renderer)
             while not events.done:
                 if (batch := await events.read()) is not None:
                     for chunk in _render(batch, renderer, dialect):
                         await self._write(chunk)
                 if not events.done and (batch is None or self._due):
-                    await self._write(dialect.heartbeat)
+                    await self._write(self._beat())
             if events.outcome is None and not resumable:
                 raise DrainingError  # noqa: TRY301 - the typed error that it has
             outcome = seen
@@ -124,6 +126,20 @@ class Viewer:
         if outcome is not None:
             await self._write(_encoded(renderer.end(outcome), str(events.cursor) if seen and dialect.has_ids else None))
 
+    async def _open(self, renderer: Renderer) -> None:
+        """Write what is ahead of the records to come, with a heartbeat at once."""
+        beat = getattr(renderer, "heartbeat", self._beat)
+        # One that tells where the client is must not take it back while its past is read.
+        joins = self._events.cursor.offset > 0
+        await self._write(self._beat() if joins else beat())
+        if joins and self._dialect.resume == "offset":
+            await self._fold(renderer)
+            await self._write_some(renderer.preamble())
+        else:
+            await self._write_some(renderer.preamble())
+            await self._fold(renderer)
+        self._beat = beat
+
     async def _fold(self, renderer: Renderer) -> None:
         """Show the renderer what the client has seen already, but for the end."""
         events, dialect = self._events, self._dialect
@@ -137,8 +153,12 @@ class Viewer:
                 if dialect.resume == "from_start":
                     await self._write(chunk)
             if self._due:
-                await self._write(dialect.heartbeat)
+                await self._write(self._beat())
             await asyncio.sleep(0)  # nobody else is held up by a long past
+
+    async def _write_some(self, events: Sequence[ServerSentEvent]) -> None:
+        if events:
+            await self._write(_encoded(events, None))
 
     async def _write(self, chunk: bytes) -> None:
         await self._client.send(body(chunk))

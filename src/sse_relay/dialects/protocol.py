@@ -10,10 +10,10 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
-from sse_relay.outcome import Outcome
+from sse_relay.outcome import ErrorInfo, Outcome
 from sse_relay.wire.event import ServerSentEvent, make_event
 
-__all__ = ["Dialect", "Recogniser", "RenderContext", "Renderer", "TerminalPart", "render_end"]
+__all__ = ["Dialect", "Recogniser", "RenderContext", "Renderer", "TerminalPart", "failure_of", "render_end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,9 @@ class Renderer(Protocol):
 
     A renderer writes no ids: whoever stores or sends the events knows the cursor, and puts it on the last event of a
     record only, so that a cut between two frames of one record neither loses nor doubles it.
+
+    It may have two more members: ``heartbeat() -> bytes``, which says where the client is, and ``text(text) -> event``,
+    a text of the first choice that is in no log.
     """
 
     def preamble(self) -> Sequence[ServerSentEvent]:
@@ -173,3 +176,16 @@ def render_end(renderer: Renderer, outcome: Outcome) -> list[ServerSentEvent]:
     *ahead, last = renderer.end(outcome)
     parts = [make_event(part.data, part.event, part.id, part.retry, part.comment, cls=TerminalPart) for part in ahead]
     return [*parts, last.replace(outcome=outcome)]
+
+
+_FAILURES = {
+    "failed": ErrorInfo("internal_error", "An internal error occurred."),
+    "cancelled": ErrorInfo("cancelled", "The stream was cancelled.", None, 499),
+    "lost": ErrorInfo("producer_lost", "The producer of the stream has died."),
+    "timed_out": ErrorInfo("timeout", "The stream took too long.", None, 504),
+}
+
+
+def failure_of(outcome: Outcome) -> ErrorInfo | None:
+    """Tell what a client has to learn of an outcome that is no success; None for one that is."""
+    return None if outcome.status == "completed" else outcome.error or _FAILURES[outcome.status]

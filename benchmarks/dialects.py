@@ -1,0 +1,110 @@
+"""
+What an OpenAI chunk costs, beside what it costs by way of the SDK's models.
+
+Of one chunk: from a text as a source yields it, or from a record as a log holds it. Of a whole stream: from the texts
+of a source to the bytes that go out, read by one task.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from importlib import import_module
+from typing import Any
+
+from benchmarks.measure import TIMES, Table, at_least, at_most, cpu_ns, interleave, rounded
+from sse_relay import openai_chat
+from sse_relay.dialects import OpenAIChat, RenderContext, TextDelta, event_of
+
+__all__ = ["tables"]
+
+MODEL = "gpt-x"
+TOKEN = " token"
+MODELS = "the SDK's models"
+TEXT = "from a text"
+RECORD = "from a record"
+OURS = "openai_chat"
+
+
+def tables(*, quick: bool) -> list[Table]:
+    """Measure; nothing, where the SDK is not installed."""
+    count, rounds = (100, 2) if quick else (2000, 61)
+    try:
+        chunk = _by_models()
+    except ImportError:
+        return []
+    return [_one_chunk(chunk, count, rounds), _whole_stream(chunk, count, rounds)]
+
+
+def _by_models() -> Callable[[str], str]:
+    types: Any = import_module("openai.types.chat.chat_completion_chunk")
+    known = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
+
+    def chunk(text: str) -> str:
+        choice = types.Choice(index=0, delta=types.ChoiceDelta(content=text), finish_reason=None)
+        made: str = types.ChatCompletionChunk(**known, choices=[choice]).model_dump_json()
+        return made
+
+    return chunk
+
+
+def _one_chunk(chunk: Callable[[str], str], count: int, rounds: int) -> Table:
+    renderer: Any = OpenAIChat(model=MODEL).renderer(RenderContext("r" * 32, "e" * 8, 1.0))
+    renderer.preamble()
+    record = event_of(TextDelta(TOKEN))
+
+    def from_text() -> None:
+        for _ in range(count):
+            renderer.text(TOKEN)
+
+    def from_record() -> None:
+        for _ in range(count):
+            renderer.event(7, record)
+
+    def by_models() -> None:
+        for _ in range(count):
+            chunk(TOKEN)
+
+    runs = {TEXT: from_text, RECORD: from_record, MODELS: by_models}
+    samples = interleave({case: _each(run, count) for case, run in runs.items()}, rounds)
+    table = Table("One OpenAI chunk of a text delta: ns", ("", "median", "least", "target", "models take"))
+    for case in runs:
+        least = min(samples.rounds[case])
+        verdict = at_most(250, least, " ns") if case != MODELS else ""
+        times = f"{rounded(samples.ratio(MODELS, case), 1)} {TIMES}"
+        table.add(case, rounded(samples.median(case), 0), rounded(least, 0), verdict, times)
+    return table
+
+
+def _each(run: Callable[[], None], count: int) -> Callable[[], float]:
+    return lambda: cpu_ns(run) / count
+
+
+def _whole_stream(chunk: Callable[[str], str], count: int, rounds: int) -> Table:
+    async def by_models(source: AsyncIterable[str]) -> AsyncIterator[bytes]:
+        async for text in source:
+            yield f"data: {chunk(text)}\n\n".encode()
+
+    async def write_models() -> None:
+        async for _ in by_models(source()):
+            pass
+
+    async def write_ours() -> None:
+        async for event in openai_chat(source(), model=MODEL):
+            event.encode()
+
+    async def source() -> AsyncGenerator[str, None]:
+        for _ in range(count):
+            yield TOKEN
+
+    with asyncio.Runner() as runner:
+        runs = {
+            OURS: lambda: runner.run(write_ours()),
+            MODELS: lambda: runner.run(write_models()),
+        }
+        samples = interleave({case: _each(run, count) for case, run in runs.items()}, rounds)
+    table = Table("A stream of texts as OpenAI chunks: ns a text, end to end", ("", "median", "models take", "target"))
+    faster = samples.ratio(MODELS, OURS)
+    table.add(
+        OURS, rounded(samples.median(OURS), 0), f"{rounded(faster, 1)} {TIMES}", at_least(10, faster, f" {TIMES}")
+    )
+    table.add(MODELS, rounded(samples.median(MODELS), 0))
+    return table

@@ -1,0 +1,198 @@
+"""
+The runs of a relay under the paths of OpenAI's Responses: its SDKs resume, retrieve and cancel them.
+
+::
+
+    GET  /v1/responses/{id}                               the response so far, or as it ended
+    GET  /v1/responses/{id}?stream=true[&starting_after=N]  its events, or those behind event N
+    POST /v1/responses/{id}/cancel                        stop it; answered once the end is durable
+
+To create a response is the application's: ``respond(relay, source, dialect=OpenAIResponses(…))``. A response's id is
+``resp_`` and the id of its run. Whoever may cancel gets the output, too: that is what the SDKs expect.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sse_relay.adapters.messages import Receive, Scope, Send, body, start
+from sse_relay.adapters.requests import path_of, query_of
+from sse_relay.adapters.response import EventStreamResponse
+from sse_relay.adapters.routes import Authorize, JsonResponse, RelayApp, Response
+from sse_relay.adapters.viewing import TRIMMED
+from sse_relay.dialects.openai_responses import OpenAIResponses
+from sse_relay.dialects.protocol import RenderContext
+from sse_relay.outcome import ErrorCatalog, ErrorInfo
+from sse_relay.runs.relay import Relay
+from sse_relay.stores.protocol import RunInfo
+from sse_relay.wire.cursor import Cursor
+from sse_relay.wire.encoder import encode_json, to_utf8
+
+__all__ = ["ResponsesApp", "responses_app"]
+
+Model = str | Callable[[RunInfo], str]
+
+_PREFIX = "resp_"
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
+_NOTHING = ErrorInfo("not_found", "There is nothing here.", None, 404)
+_NO_NUMBER = ErrorInfo("invalid_starting_after", "starting_after is not the number of an event.", None, 400)
+_COMPLETED = ErrorInfo("response_completed", "A response that has completed cannot be cancelled.", None, 400)
+_WORTH_A_RETRY = frozenset({408, 429})
+
+
+def responses_app(
+    relay: Relay,
+    *,
+    authorize: Authorize,
+    model: Model = "unknown",
+    errors: ErrorCatalog | None = None,
+    cancel_grace: float = 5.0,
+    **options: Any,  # noqa: ANN401 - the response's own
+) -> "ResponsesApp":
+    """
+    Make the routes for runs that are read as OpenAI responses, to be mounted at the root, or under ``/v1``.
+
+    Args:
+        relay: The relay; the application opens and drains it.
+        authorize: Says whether a request may be answered, sync or async: with the action ``events`` to read a response,
+            streamed or not, and ``cancel`` to stop one.
+        model: What responses say the model is, or a function of a run that tells: the same as where it was created.
+        errors: What clients learn of exceptions; None: the built-in entries.
+        cancel_grace: How long a cancelled run may clean up before it is sealed over, in seconds.
+        **options: More of `EventStreamResponse`, such as `keepalive`, `send_timeout`.
+
+    Raises:
+        TypeError: `authorize` is not callable, or an option of the wrong type.
+        ValueError: An option is out of range.
+
+    Example:
+        >>> app = responses_app(Relay(), authorize=lambda request: request.key == "lobby", model="gpt-5")
+    """
+    return ResponsesApp(
+        relay,
+        authorize=authorize,
+        model=model,
+        errors=errors or ErrorCatalog(),
+        cancel_grace=cancel_grace,
+        options=options,
+    )
+
+
+class ResponsesApp(RelayApp):
+    """What `responses_app` makes: an ASGI application."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        *,
+        authorize: Authorize,
+        model: Model,
+        errors: ErrorCatalog,
+        cancel_grace: float,
+        options: Mapping[str, Any],
+    ) -> None:
+        super().__init__(
+            relay,
+            authorize=authorize,
+            dialects=(OpenAIResponses(),),
+            errors=errors,
+            cancel_grace=cancel_grace,
+            options=options,
+        )
+        self._model = model
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"the routes of responses answer http requests, not {scope['type']}")
+        try:
+            response = await self._respond(scope)
+        except Exception as error:  # noqa: BLE001 - ours, or of the application's functions; the catalog logs it
+            response = _Refusal(self._errors.resolve(error))
+        await response(scope, receive, send)
+
+    async def _respond(self, scope: Scope) -> Response:
+        match path_of(scope).removeprefix("/v1").split("/"):
+            case ["", "responses", response_id]:
+                return _wrong_method(scope, "GET", "HEAD") or await self._retrieve(scope, _run_id(response_id))
+            case ["", "responses", response_id, "cancel"]:
+                return _wrong_method(scope, "POST") or await self._cancel(scope, _run_id(response_id))
+            case _:
+                return _Refusal(_NOTHING)
+
+    async def _retrieve(self, scope: Scope, run_id: str) -> Response:
+        run = await self._admitted(scope, "events", run_id)
+        query = query_of(scope)
+        if query.get("stream") != "true":
+            return await self._whole(run)
+        after = query.get("starting_after")
+        if after is not None and not _NUMBER.fullmatch(after):
+            return _Refusal(_NO_NUMBER)
+        dialect = OpenAIResponses(model=self._model_of(run), starting_after=None if after is None else int(after))
+        events = self._relay.subscribe(run_id)
+        await events.enter()  # now, so that a refusal is told in OpenAI's way
+        return EventStreamResponse(events, dialect=dialect, errors=self._errors, **self._options)
+
+    async def _cancel(self, scope: Scope, run_id: str) -> Response:
+        await self._admitted(scope, "cancel", run_id)
+        run = await self._relay.cancel(run_id, grace=self._cancel_grace)
+        return _Refusal(_COMPLETED) if run.status == "completed" else await self._whole(run)
+
+    async def _whole(self, run: RunInfo) -> Response:
+        """Fold what is stored by now, a page at a time."""
+        async with self._relay.subscribe(run.id) as events:
+            run = events.info
+            context = RenderContext(run.id, run.epoch, run.created_at, run.metadata)
+            renderer = OpenAIResponses(model=self._model_of(run)).renderer(context)
+            place: Cursor | int = 0
+            until = Cursor(run.epoch, run.last_offset)
+            while (batch := await events.read_before(place, until)) is not None:
+                if batch.has_gap:
+                    return _Refusal(TRIMMED)
+                place = Cursor(batch.epoch, batch.last)
+                for offset, event in enumerate(batch.events, batch.first):
+                    renderer.event(offset, event)  # the end adds nothing to the output
+                await asyncio.sleep(0)  # nobody else is held up by a long past
+        return JsonResponse(renderer.response(run.outcome))
+
+    def _model_of(self, run: RunInfo) -> str:
+        return self._model if isinstance(self._model, str) else self._model(run)
+
+
+class _Refusal:
+    """Answer one request with an error as OpenAI writes them; its SDKs repeat a request unless they are told not to."""
+
+    def __init__(self, error: ErrorInfo, headers: Mapping[bytes, bytes] | None = None) -> None:
+        kind = "invalid_request_error" if error.status < 500 else "server_error"
+        said = {"message": error.message, "type": kind, "param": None, "code": error.code}
+        self._content = to_utf8(encode_json({"error": said}))
+        self._status = error.status
+        self._headers = {
+            b"content-type": b"application/json",
+            b"cache-control": b"no-store",
+            b"content-length": str(len(self._content)).encode(),
+            **({b"x-request-id": error.error_id.encode()} if error.error_id else {}),
+            **({b"x-should-retry": b"false"} if error.status < 500 and error.status not in _WORTH_A_RETRY else {}),
+            **({b"retry-after": b"1"} if error.status == 503 else {}),
+            **(headers or {}),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        del receive
+        await send(start(self._status, self._headers))
+        await send(body(b"" if scope["method"] == "HEAD" else self._content, more=False))
+
+
+def _run_id(response_id: str) -> str:
+    """Tell the run of a response; no run has the empty id."""
+    return response_id.removeprefix(_PREFIX) if response_id.startswith(_PREFIX) else ""
+
+
+def _wrong_method(scope: Scope, *allowed: str) -> _Refusal | None:
+    if scope["method"] in allowed:
+        return None
+    methods = ", ".join(allowed)
+    error = ErrorInfo("method_not_allowed", f"This takes {methods}.", None, 405)
+    return _Refusal(error, {b"allow": methods.encode()})
