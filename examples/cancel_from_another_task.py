@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from sse_relay import CancelToken, Outcome, cancellable, guard_terminal, watch_outcome
-from sse_relay.adapters.asgi import EventStreamResponse
+from sse_relay.adapters.starlette import EventStreamResponse
 
 running: dict[str, CancelToken] = {}
 

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Body, Cookie, FastAPI, Request
 
 from sse_relay import Relay
-from sse_relay.adapters.asgi import AccessRequest, relay_app
+from sse_relay.adapters.asgi import AccessRequest
+from sse_relay.adapters.fastapi import lifespan, relay_router
 
 relay = Relay()  # in this process's memory
 
@@ -26,15 +26,8 @@ def is_owner(request: AccessRequest) -> bool:
     return request.run is not None and request.run.metadata["user"] == user
 
 
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-    """Open the relay while the application runs; what is unfinished at its end is sealed as lost."""
-    async with relay:
-        yield
-
-
-app = FastAPI(lifespan=lifespan)
-app.mount("/relay", relay_app(relay, authorize=is_owner))
+app = FastAPI(lifespan=lifespan(relay))
+app.include_router(relay_router(relay, authorize=is_owner), prefix="/relay")
 
 
 @app.post("/chats/{chat}", status_code=202)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from sse_relay import idle_timeout
-from sse_relay.adapters.asgi import EventStreamResponse
+from sse_relay.adapters.starlette import EventStreamResponse
 
 
 async def answer(question: str) -> AsyncGenerator[str, None]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterable, Callable
 from contextlib import ExitStack
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from sse_relay import (
     CancelToken,
     ErrorCatalog,
+    Outcome,
     Relay,
     RunNotFoundError,
     ServerSentEvent,
@@ -176,6 +178,40 @@ async def test_an_explicit_cancel_is_a_terminal(before: list[Step]) -> None:
     assert json.loads(exchange.events[-1].data or "") == {"status": "cancelled", "reason": "user", "error": None}
     assert exchange.times[-1] == 3
     assert exchange.complete
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "reason"),
+    [
+        ("end", "completed", None),
+        ("error", "failed", "error"),
+        ("token", "cancelled", "user"),
+        ("client", "cancelled", None),
+    ],
+    ids=["end", "error", "token", "client"],
+)
+@on_virtual_time
+async def test_a_stream_without_a_run_has_the_same_word(ending: str, status: str, reason: str | None) -> None:
+    """E, I2: no relay, no store: whatever ends the stream, the application is told its outcome, once, as the client."""
+    outcomes: list[Outcome] = []
+    token = CancelToken()
+    lasts: dict[str, list[Step]] = {"end": [], "error": [ValueError(SECRET)]}
+    last = lasts.get(ending, [silence()])
+    source = watch_outcome(cancellable(play("a", 3.0, *last), token), outcomes.append)
+    exchange = Exchange()
+    loop = asyncio.get_running_loop()
+    if ending == "token":
+        loop.call_later(5, token.cancel, "user")
+    if ending == "client":
+        loop.call_later(5, exchange.gone.set)
+    await exchange.ask(EventStreamResponse(source))
+    assert [outcome.status for outcome in outcomes] == [status]
+    if ending == "client":
+        assert exchange.names == ["a"]
+        return
+    assert outcomes[0].reason == reason
+    said = json.loads(exchange.events[-1].data or "")
+    assert (said["status"], said["reason"]) == (status, reason)
 
 
 # Cadence
@@ -459,6 +495,8 @@ async def test_a_drained_relay_ends_the_body() -> None:
             await relay.drain(1)
         far, near = [await viewer for viewer in viewers]
         assert far.names == ["a"]
+        assert re.search(rb"\n\nretry: [123]\d{3}\n$", far.body)  # a time of its own
+        assert b"retry:" not in near.body
         assert far.complete  # a clean end of the body, without an end of the run: an EventSource comes back
         assert near.names == ["c", "end"]
         assert json.loads(near.events[-1].data or "")["status"] == "lost"
@@ -491,7 +529,7 @@ async def test_a_store_that_fails_in_mid_stream_ends_the_body(caplog: pytest.Log
 # Arguments
 
 
-@pytest.mark.parametrize("name", ["keepalive", "send_timeout", "first_item_wait"])
+@pytest.mark.parametrize("name", ["keepalive", "send_timeout", "first_item_wait", "retry"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), "5", True])
 def test_durations_are_positive_numbers(name: str, value: Any) -> None:
     """A duration that is none is refused at once, by its name."""

@@ -343,7 +343,7 @@ async def test_what_is_forbidden_looks_like_what_is_not_there() -> None:
         answers = [await everything(app, run) for run in (live, ended, expired, unknown)]
         assert answers[0] == answers[1] == answers[2] == answers[3]
         statuses = {messages[0]["status"] for messages in answers[0]}
-        assert statuses == {404, 405}
+        assert statuses == {204, 404, 405}
         assert (await relay.info(live.id)).status == "running"
 
 
@@ -468,7 +468,7 @@ async def test_there_is_nothing_else(path: str) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "get", "QUERY"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "get", "QUERY"])
 @on_virtual_time
 async def test_a_method_that_a_route_does_not_take_is_refused(action: str, method: str) -> None:
     """405 with the methods that it takes; cancel is never a GET."""
@@ -480,9 +480,93 @@ async def test_a_method_that_a_route_does_not_take_is_refused(action: str, metho
             assert exchange.status == 200
             return
         assert exchange.status == 405
-        assert set(exchange.headers["allow"].split(", ")) == allowed
+        assert set(exchange.headers["allow"].split(", ")) == allowed | {"OPTIONS"}
         assert method == "HEAD" or exchange.json["code"] == "method_not_allowed"
         assert (await relay.info(run.id)).status == "running"
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@on_virtual_time
+async def test_options_asks_nobody(action: str) -> None:
+    """I12: OPTIONS tells what a path takes, of any run and of none, and asks nobody; CORS is the framework's."""
+
+    def authorize(request: AccessRequest) -> bool:
+        raise AssertionError(request)
+
+    async with Relay(memory()) as relay:
+        run = await started(relay, "a", silence())
+        app = relay_app(relay, authorize=authorize)
+        for asked in (path(action, run), path(action, run).replace(run.id, "unknown")):
+            exchange = await ask(app, asked, method="OPTIONS")
+            assert exchange.status == 204
+            assert exchange.headers == {"allow": "POST, OPTIONS" if action == "cancel" else "GET, HEAD, OPTIONS"}
+            assert exchange.complete
+        assert (await ask(app, "/nothing", method="OPTIONS")).status == 404
+
+
+# The listing
+
+
+@on_virtual_time
+async def test_a_listing_shows_what_a_client_may_see() -> None:
+    """I12: the newest first, of those that the application says yes to; each state as its own route tells it."""
+
+    def authorize(request: AccessRequest) -> bool:
+        return request.action == "info" or request.run is None or request.run.metadata == {"owner": "ann"}
+
+    async with Relay(memory()) as relay:
+        app = relay_app(relay, authorize=authorize, listing=True)
+        owners = ["ann", "bob", "ann"]
+        runs = []
+        for owner in owners:
+            runs.append(await relay.start(play("a", silence()), metadata={"owner": owner}))
+            await asyncio.sleep(1)
+        await relay.cancel(runs[2].id)
+        exchange = await ask(app, "/runs")
+        assert [run["id"] for run in exchange.json["runs"]] == [runs[2].id, runs[0].id]
+        assert exchange.json["runs"][1] == (await ask(app, f"/runs/{runs[0].id}")).json
+        for status, ids in (("running", [runs[0].id]), ("cancelled", [runs[2].id]), ("lost", [])):
+            exchange = await ask(app, f"/runs?status={status}")
+            assert [run["id"] for run in exchange.json["runs"]] == ids
+        for status in ("other", "", "RUNNING", "%00"):
+            exchange = await ask(app, f"/runs?status={status}")
+            assert (exchange.status, exchange.json["code"]) == (400, "unknown_status")
+        assert (await ask(app, "/runs", method="HEAD")).body == b""
+        assert (await ask(app, "/runs", method="POST")).headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+@on_virtual_time
+async def test_a_listing_is_bounded() -> None:
+    """L6: a hundred runs are shown, and a thousand are looked at, however many there are."""
+    looked = 0
+
+    def authorize(request: AccessRequest) -> bool:
+        nonlocal looked
+        looked += request.run is not None
+        return request.run is None or request.run.key == "shown"
+
+    async with Relay(memory()) as relay:
+        for _ in range(150):
+            await relay.wait((await relay.start(play("a"), key="shown")).id)
+        app = relay_app(relay, authorize=authorize, listing=True)
+        assert len((await ask(app, "/runs")).json["runs"]) == looked == 100
+        for _ in range(1000):
+            await relay.start(play(), key=None)
+        await asyncio.sleep(1)
+        looked = 0
+        assert (await ask(app, "/runs")).json == {"runs": []}
+        assert looked == 1000
+
+
+@pytest.mark.parametrize("options", [{}, {"listing": False}, {"listing": True, "authorize": lambda _: False}])
+@on_virtual_time
+async def test_there_is_no_listing_unless_both_say_so(options: dict[str, Any]) -> None:
+    """I12: without the option there is no such path; without the application's yes it looks so."""
+    async with Relay(memory()) as relay:
+        await started(relay, "a", silence())
+        chosen: dict[str, Any] = {"authorize": lambda _: True, **options}
+        exchange = await ask(relay_app(relay, **chosen), "/runs")
+        assert exchange.status == 404
 
 
 @pytest.mark.parametrize("action", ["info", "active", "latest"])

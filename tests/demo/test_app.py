@@ -623,7 +623,7 @@ async def test_unknown_runs(path: str) -> None:
     ("method", "path", "allowed"),
     [
         ("DELETE", "/runs", "GET, HEAD, POST"),
-        ("GET", "/runs/x/cancel", "POST"),
+        ("GET", "/runs/x/cancel", "POST, OPTIONS"),
         ("GET", "/workers/crash", "POST"),
         ("POST", "/", "GET, HEAD"),
         ("DELETE", "/about", "GET, HEAD"),

@@ -251,6 +251,38 @@ def test_wrap_a_generator() -> None:
     assert outcome(end)["status"] == "completed"
 
 
+def test_chat() -> None:
+    """C, G: an answer is asked for, cut, resumed, joined and stopped, by its user alone."""
+    prompt = {"prompt": "Hello. " * 20}
+    ada, bob = {"cookie": "user=ada"}, {"cookie": "user=bob"}
+    with served("chat") as url, httpx2.Client(base_url=url) as client:
+        seen: list[ServerSentEvent] = []
+        decoder = EventDecoder()
+        with client.stream("POST", "/chats/7", json=prompt, headers=ada) as response:
+            assert response.status_code == 200
+            run = response.headers["x-run-id"]
+            for chunk in response.iter_raw():
+                seen += decoder.feed(chunk)
+                if len(seen) >= 2:
+                    break
+        joined = client.post("/chats/7", json={"prompt": "Another."}, headers=ada)
+        assert joined.headers["x-run-id"] == run
+        whole = events(joined.content)
+        rest = client.get("/chats/7", headers={**ada, "last-event-id": seen[-1].id or ""})
+        assert [*seen, *events(rest.content)] == whole
+        assert "".join(event.data or "" for event in whole[:-1]).startswith("You said: Hello. Hello. ")
+        assert outcome(whole[-1])["status"] == "completed"
+        assert client.get("/chats/7", headers={**ada, "last-event-id": whole[-1].id or ""}).status_code == 204
+        assert client.get("/chats/7", headers=bob).json()["code"] == "run_not_found"
+        assert client.get("/chats/7", headers={**ada, "last-event-id": "nonsense"}).json()["code"] == "invalid_cursor"
+
+        with client.stream("POST", "/chats/7", json=prompt, headers=ada) as response:
+            assert httpx2.post(f"{url}/chats/7/stop", headers=bob).status_code == 404
+            assert httpx2.post(f"{url}/chats/7/stop", headers=ada).status_code == 204
+            assert outcome(events(response.read())[-1])["status"] == "cancelled"
+        assert httpx2.post(f"{url}/chats/7/stop", headers=ada).status_code == 404
+
+
 def test_relay_and_resume() -> None:
     """C, G: an answer is started, cut and resumed, joined, found by its chat, and stopped, by its owner alone."""
     prompt = {"prompt": "Hello. " * 20}

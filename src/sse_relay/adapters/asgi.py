@@ -5,8 +5,10 @@ The HTTP edge for any ASGI framework, and for none: what is here are ASGI applic
 - `respond` starts a run or joins one, and answers with its stream.
 - `relay_app` serves the runs of a relay: their events, their state, their cancellation.
 - `responses_app` serves them as OpenAI responses, under the paths that its SDKs ask.
+- `draining` and `drained_app` keep a relay open while the server runs, and drain it before that stops.
 """
 
+from sse_relay.adapters.draining import drained_app, draining
 from sse_relay.adapters.respond import ProblemResponse, respond
 from sse_relay.adapters.response import EventStreamResponse
 from sse_relay.adapters.responses import ResponsesApp, responses_app
@@ -18,6 +20,8 @@ __all__ = [
     "ProblemResponse",
     "RelayApp",
     "ResponsesApp",
+    "drained_app",
+    "draining",
     "relay_app",
     "respond",
     "responses_app",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterable, Mapping
 from math import inf
+from random import uniform
 from typing import Literal
 
 from sse_relay.adapters.connection import Client, detached, listen
@@ -38,7 +39,7 @@ class EventStreamResponse:
     after its cursor, with their cursors as ids where the dialect has ids. The header ``x-run-id`` names the run. A
     reader that has seen the end gets 204, which stops an ``EventSource``; an unknown run is 404, an expired one 410,
     a cursor that the log cannot honour 409, a store that does not answer 503. A relay that drains ends the body; the
-    client comes back, elsewhere.
+    client comes back, elsewhere, after a time of its own.
 
     A heartbeat fills every silence.
 
@@ -62,6 +63,8 @@ class EventStreamResponse:
         end_status: What a reader gets who has seen the end of a run: 204, or 200 and the end again, for clients that
             retry after a 204.
         gap_status: What a reader gets whose next records were trimmed: 200 and a ``gap`` event, or 410.
+        retry: After how many seconds a client comes back whose viewing ended before its run did. Each is told its own
+            time, from half of that to one and a half: a fleet does not come back at once.
 
     Raises:
         TypeError: `source` is not an async iterable, a duration or the status no number, or a header no text.
@@ -76,7 +79,7 @@ class EventStreamResponse:
 
     __slots__ = (
         "_continue", "_dialect", "_end_status", "_errors", "_first_item_wait", "_gap_status", "_headers", "_keepalive",
-        "_send_timeout", "_source", "status_code",
+        "_retry", "_send_timeout", "_source", "status_code",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +96,7 @@ class EventStreamResponse:
         errors: ErrorCatalog | None = None,
         end_status: Literal[204, 200] = 204,
         gap_status: Literal[200, 410] = 200,
+        retry: float = 2.0,
     ) -> None:
         require_source(source)
         if on_disconnect not in {"close", "continue"}:
@@ -110,6 +114,7 @@ class EventStreamResponse:
         self._continue = on_disconnect == "continue"
         self._end_status = end_status
         self._gap_status = gap_status
+        self._retry = positive("retry", retry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request; returns once the stream has ended and its source is closed."""
@@ -177,11 +182,21 @@ class EventStreamResponse:
             with client:
                 if await self._begin(events, client, head=head):
                     await Viewer(events, client, self._dialect, self._errors, self._keepalive).show()
-                    await client.send(body(b"", more=False))
+                    await client.send(body(self._advice(events), more=False))
         finally:
             listener.cancel()
             await events.aclose()
             await asyncio.sleep(0)  # the listener's last step: no task outlives its response
+
+    def _advice(self, events: Subscription) -> bytes:
+        """
+        Tell a client that is to come back when; nothing, if the run has ended.
+
+        It is a lone line, for every ``EventSource`` takes it at once; a whole block would be an empty event to some.
+        """
+        if events.outcome is not None or not (self._dialect.has_ids and self._dialect.resume == "offset"):
+            return b""
+        return b"retry: %d\n" % (1000 * self._retry * uniform(0.5, 1.5))  # noqa: S311 - no secret
 
     async def _begin(self, events: Subscription, client: Client, *, head: bool) -> bool:
         """Enter the subscription and send the head; tell whether a stream is to follow."""

@@ -13,18 +13,21 @@ To create a response is the application's: ``respond(relay, source, dialect=Open
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from sse_relay.adapters.access import Access, Authorize
 from sse_relay.adapters.messages import Receive, Scope, Send, body, start
 from sse_relay.adapters.requests import path_of, query_of
 from sse_relay.adapters.response import EventStreamResponse
-from sse_relay.adapters.routes import Authorize, JsonResponse, RelayApp, Response
+from sse_relay.adapters.states import JsonResponse
 from sse_relay.adapters.viewing import TRIMMED
+from sse_relay.combinators.stage import positive
 from sse_relay.dialects.openai_responses import OpenAIResponses
 from sse_relay.dialects.protocol import RenderContext
 from sse_relay.outcome import ErrorCatalog, ErrorInfo
 from sse_relay.runs.relay import Relay
+from sse_relay.runs.subscription import Subscription
 from sse_relay.stores.protocol import RunInfo
 from sse_relay.wire.cursor import Cursor
 from sse_relay.wire.encoder import encode_json, to_utf8
@@ -32,6 +35,7 @@ from sse_relay.wire.encoder import encode_json, to_utf8
 __all__ = ["ResponsesApp", "responses_app"]
 
 Model = str | Callable[[RunInfo], str]
+Response = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PREFIX = "resp_"
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
@@ -71,7 +75,7 @@ def responses_app(
     """
     return ResponsesApp(
         relay,
-        authorize=authorize,
+        access=Access(relay, authorize),
         model=model,
         errors=errors or ErrorCatalog(),
         cancel_grace=cancel_grace,
@@ -79,28 +83,26 @@ def responses_app(
     )
 
 
-class ResponsesApp(RelayApp):
+class ResponsesApp:
     """What `responses_app` makes: an ASGI application."""
 
     def __init__(
         self,
         relay: Relay,
         *,
-        authorize: Authorize,
+        access: Access,
         model: Model,
         errors: ErrorCatalog,
         cancel_grace: float,
         options: Mapping[str, Any],
     ) -> None:
-        super().__init__(
-            relay,
-            authorize=authorize,
-            dialects=(OpenAIResponses(),),
-            errors=errors,
-            cancel_grace=cancel_grace,
-            options=options,
-        )
+        self._relay = relay
+        self._access = access
         self._model = model
+        self._errors = errors
+        self._cancel_grace = positive("cancel_grace", cancel_grace)
+        self._options = options
+        self._stream(relay.subscribe(""), OpenAIResponses())  # wrong options are refused now, not at the first request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -122,7 +124,7 @@ class ResponsesApp(RelayApp):
                 return _Refusal(_NOTHING)
 
     async def _retrieve(self, scope: Scope, run_id: str) -> Response:
-        run = await self._admitted(scope, "events", run_id)
+        run, _ = await self._access.find(scope, "events", run_id)
         query = query_of(scope)
         if query.get("stream") != "true":
             return await self._whole(run)
@@ -132,10 +134,10 @@ class ResponsesApp(RelayApp):
         dialect = OpenAIResponses(model=self._model_of(run), starting_after=None if after is None else int(after))
         events = self._relay.subscribe(run_id)
         await events.enter()  # now, so that a refusal is told in OpenAI's way
-        return EventStreamResponse(events, dialect=dialect, errors=self._errors, **self._options)
+        return self._stream(events, dialect)
 
     async def _cancel(self, scope: Scope, run_id: str) -> Response:
-        await self._admitted(scope, "cancel", run_id)
+        await self._access.find(scope, "cancel", run_id)
         run = await self._relay.cancel(run_id, grace=self._cancel_grace)
         return _Refusal(_COMPLETED) if run.status == "completed" else await self._whole(run)
 
@@ -155,6 +157,9 @@ class ResponsesApp(RelayApp):
                     renderer.event(offset, event)  # the end adds nothing to the output
                 await asyncio.sleep(0)  # nobody else is held up by a long past
         return JsonResponse(renderer.response(run.outcome))
+
+    def _stream(self, events: Subscription, dialect: OpenAIResponses) -> Response:
+        return EventStreamResponse(events, dialect=dialect, errors=self._errors, **self._options)
 
     def _model_of(self, run: RunInfo) -> str:
         return self._model if isinstance(self._model, str) else self._model(run)

@@ -8,62 +8,72 @@ The runs of a relay as an ASGI application, to be mounted under any framework.
     POST /runs/{id}/cancel   stop it; answered once the end is durable
     GET  /keys/{key}/active  the key's run that has not ended
     GET  /keys/{key}/latest  the key's run, also when it has ended
+    GET  /runs               by option: those that the client may see; ?status=
 
 Nothing is told of a run before the application has said yes to the request; what is forbidden looks like what is not
 there.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from inspect import isawaitable
+from functools import partial
+from random import randint
+from types import MappingProxyType
 from typing import Any, Literal
 
-from sse_relay.adapters.messages import Receive, Scope, Send, body, start
+from sse_relay.adapters.access import Access, AccessRequest, Action, Authorize
+from sse_relay.adapters.limits import LimitedResponse, Limits, Principal
+from sse_relay.adapters.messages import Receive, Scope, Send
 from sse_relay.adapters.requests import cursor_of, path_of, query_of
 from sse_relay.adapters.respond import ProblemResponse
 from sse_relay.adapters.response import EventStreamResponse
+from sse_relay.adapters.states import JsonResponse, OptionsResponse, described
 from sse_relay.combinators.source import require_dialect
 from sse_relay.combinators.stage import positive
-from sse_relay.dialects.native import Native, outcome_json
+from sse_relay.dialects.native import Native
 from sse_relay.dialects.protocol import Dialect
-from sse_relay.exceptions import RunExpiredError, RunNotFoundError
+from sse_relay.exceptions import RunNotFoundError
 from sse_relay.outcome import ErrorCatalog, ErrorInfo
-from sse_relay.runs.opening import is_run_id
 from sse_relay.runs.relay import Relay
-from sse_relay.stores.protocol import RunInfo
-from sse_relay.wire.cursor import Cursor
-from sse_relay.wire.encoder import encode_json, to_utf8
+from sse_relay.runs.subscription import Subscription
+from sse_relay.stores.protocol import RunStatus
 
-__all__ = ["AccessRequest", "RelayApp", "relay_app"]
-
-Action = Literal["events", "info", "cancel", "active", "latest"]
+__all__ = ["ROUTES", "AccessRequest", "Authorize", "RelayApp", "Route", "relay_app"]
 
 _NOTHING = ErrorInfo("not_found", "There is nothing here.", None, 404)
+_TOO_MANY = ErrorInfo("too_many_viewers", "You have too many streams open. Close one, or try again later.", None, 429)
 _UNKNOWN_DIALECT = ErrorInfo("unknown_dialect", "This server does not speak that dialect.", None, 400)
+_UNKNOWN_STATUS = ErrorInfo("unknown_status", "That is no status of a run.", None, 400)
+_NAMES: tuple[RunStatus, ...] = ("running", "completed", "failed", "cancelled", "lost", "timed_out")
+_STATUSES: Mapping[str, RunStatus] = {name: name for name in _NAMES}
+_LISTED = 100  # runs at most, of
+_LOOKED_AT = 1000  # at most
+
 _READING = ("GET", "HEAD")
 
 
-@dataclass(frozen=True, slots=True)
-class AccessRequest:
-    """
-    What somebody wants.
+class Route:
+    """Where an action is asked for, and how. A key may have slashes, for servers decode the path."""
 
-    Attributes:
-        scope: The request's ASGI scope: headers, client, and what the middleware put there, such as the user.
-        action: ``events``, ``info``, ``cancel``, ``active`` or ``latest``.
-        run_id: The run that was asked for, or was found under the key; None: there is none under the key.
-        key: The key that was asked for, or that the run was started with.
-        run: The run; None: there is none, and the answer will be 404 or 410.
-    """
-
-    scope: Scope
-    action: Action
-    run_id: str | None
-    key: str | None
-    run: RunInfo | None
+    def __init__(self, path: str, methods: tuple[str, ...] = _READING) -> None:
+        self.path: str = path
+        self.methods: tuple[str, ...] = methods
+        pattern = path.replace("{run_id}", "([^/]*)").replace("{key}", "(.*)")
+        self.pattern: re.Pattern[str] = re.compile(pattern, re.DOTALL)
 
 
-Authorize = Callable[[AccessRequest], bool | Awaitable[bool]]
+ROUTES: Mapping[Action, Route] = MappingProxyType(
+    {
+        "events": Route("/runs/{run_id}/events"),
+        "info": Route("/runs/{run_id}"),
+        "cancel": Route("/runs/{run_id}/cancel", ("POST",)),
+        "active": Route("/keys/{key}/active"),
+        "latest": Route("/keys/{key}/latest"),
+        "list": Route("/runs"),
+    }
+)
+"""What there is to ask for; all of it is asked about first."""
+
 Response = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -74,6 +84,11 @@ def relay_app(
     dialects: Iterable[Dialect] = (Native(),),
     errors: ErrorCatalog | None = None,
     cancel_grace: float = 5.0,
+    principal: Principal | None = None,
+    max_viewers: int | None = None,
+    max_age: float | None = None,
+    reauthorize: float | None = None,
+    listing: bool = False,
     **options: Any,  # noqa: ANN401 - the response's own
 ) -> "RelayApp":
     """
@@ -86,21 +101,30 @@ def relay_app(
         dialects: What clients may ask for by ``?dialect=``; the first one is the default.
         errors: What clients learn of exceptions; None: the built-in entries.
         cancel_grace: How long a cancelled run may clean up before it is sealed over, in seconds.
-        **options: More of `EventStreamResponse`, such as `keepalive`, `send_timeout`, `end_status`.
+        principal: Whose a request is, by its scope: a user's id, an address. It is asked after `authorize` said yes.
+        max_viewers: The most streams that one principal may have open in this process, beyond which they get 429.
+        max_age: After how many seconds a viewing ends at the border of an event, for its client to come back.
+        reauthorize: After how many seconds `authorize` is asked again about a viewer. Where it does not say yes in
+            time the viewing ends, and whoever comes back is asked about anew.
+        listing: Whether there is a listing: the newest runs, of those that `authorize` says yes to, 100 at most.
+        **options: More of `EventStreamResponse`, such as `keepalive`, `send_timeout`, `end_status`, `retry`.
 
     Raises:
         TypeError: `authorize` is not callable, a dialect is none, or an option of the wrong type.
-        ValueError: There is no dialect, two have one name, or an option is out of range.
+        ValueError: There is no dialect, two have one name, there is `max_viewers` without a `principal`, or an option
+            is out of range.
 
     Example:
         >>> app = relay_app(Relay(), authorize=lambda request: request.key == "lobby")
     """
     return RelayApp(
         relay,
-        authorize=authorize,
+        access=Access(relay, authorize),
         dialects=tuple(dialects),
         errors=errors or ErrorCatalog(),
         cancel_grace=cancel_grace,
+        limits=Limits(principal, max_viewers, max_age, reauthorize),
+        listing=listing,
         options=options,
     )
 
@@ -112,27 +136,37 @@ class RelayApp:
         self,
         relay: Relay,
         *,
-        authorize: Authorize,
+        access: Access,
         dialects: tuple[Dialect, ...],
         errors: ErrorCatalog,
         cancel_grace: float,
+        limits: Limits,
+        listing: bool,
         options: Mapping[str, Any],
     ) -> None:
-        if not callable(authorize):
-            raise TypeError("authorize must be a function of an AccessRequest that says who may do what")
         for dialect in dialects:
             require_dialect(dialect)
         self._dialects = {dialect.name: dialect for dialect in dialects}
         if not dialects or len(self._dialects) < len(dialects):
             raise ValueError("dialects must be one or more, each with a name of its own")
         self._relay = relay
-        self._authorize = authorize
+        self._access = access
         self._default = dialects[0]
         self._errors = errors
         self._cancel_grace = positive("cancel_grace", cancel_grace)
+        self._limits = limits
+        self._listing = listing
         self._options = options
+        self._handlers: Mapping[Action, Callable[..., Awaitable[Response]]] = {
+            "events": self._events,
+            "info": self._info,
+            "cancel": self._cancel,
+            "active": partial(self._find, action="active"),
+            "latest": partial(self._find, action="latest"),
+            "list": self._list,
+        }
         for dialect in dialects:
-            self._stream("", None, dialect)  # options that are wrong are refused now, and not at the first request
+            self._stream(relay.subscribe(""), dialect)  # wrong options are refused now, not at the first request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -145,104 +179,68 @@ class RelayApp:
         await response(scope, receive, send)
 
     async def _respond(self, scope: Scope) -> Response:
-        match path_of(scope).split("/"):
-            case ["", "runs", run_id]:
-                return _wrong_method(scope, *_READING) or await self._info(scope, run_id)
-            case ["", "runs", run_id, "events"]:
-                return _wrong_method(scope, *_READING) or await self._events(scope, run_id)
-            case ["", "runs", run_id, "cancel"]:
-                return _wrong_method(scope, "POST") or await self._cancel(scope, run_id)
-            case ["", "keys", *parts, ("active" | "latest") as which] if parts:
-                key = "/".join(parts)  # servers decode the path, and a key may have slashes
-                return _wrong_method(scope, *_READING) or await self._find(scope, key, active=which == "active")
-            case _:
-                return ProblemResponse(_NOTHING)
+        path = path_of(scope)
+        for action, route in ROUTES.items():
+            if (found := route.pattern.fullmatch(path)) is not None and (self._listing or action != "list"):
+                return _without(scope, route.methods) or await self._handlers[action](scope, *found.groups())
+        return ProblemResponse(_NOTHING)
 
     async def _info(self, scope: Scope, run_id: str) -> Response:
-        return JsonResponse(_described(await self._admitted(scope, "info", run_id)))
+        run, _ = await self._access.find(scope, "info", run_id)
+        return JsonResponse(described(run))
 
     async def _events(self, scope: Scope, run_id: str) -> Response:
-        await self._admitted(scope, "events", run_id)
+        _, request = await self._access.find(scope, "events", run_id)
         name = query_of(scope).get("dialect")
         dialect = self._default if name is None else self._dialects.get(name)
         if dialect is None:
             return ProblemResponse(_UNKNOWN_DIALECT)
-        return self._stream(run_id, cursor_of(scope), dialect)
+        events = self._relay.subscribe(run_id, cursor_of(scope))
+        response = self._stream(events, dialect)
+        if scope["method"] == "HEAD":
+            return response
+        if (give_back := self._limits.take(scope)) is None:
+            later = str(randint(1, 5)).encode()  # noqa: S311 - no secret; not all at the same time
+            return ProblemResponse(_TOO_MANY, {b"retry-after": later})
+        return LimitedResponse(response, events, self._limits, partial(self._access.allows, request), give_back)
 
     async def _cancel(self, scope: Scope, run_id: str) -> Response:
-        await self._admitted(scope, "cancel", run_id)
-        return JsonResponse(_described(await self._relay.cancel(run_id, grace=self._cancel_grace)))
+        await self._access.find(scope, "cancel", run_id)
+        return JsonResponse(described(await self._relay.cancel(run_id, grace=self._cancel_grace)))
 
-    async def _find(self, scope: Scope, key: str, *, active: bool) -> Response:
-        run = await (self._relay.active(key) if active else self._relay.latest(key))
-        await self._admit(AccessRequest(scope, "active" if active else "latest", run.id if run else None, key, run))
+    async def _find(self, scope: Scope, key: str, *, action: Literal["active", "latest"]) -> Response:
+        run = await (self._relay.active(key) if action == "active" else self._relay.latest(key))
+        await self._access.require(AccessRequest(scope, action, run.id if run else None, key, run))
         if run is None:
             raise RunNotFoundError(key)
-        return JsonResponse(_described(run))
+        return JsonResponse(described(run))
 
-    async def _admitted(self, scope: Scope, action: Action, run_id: str) -> RunInfo:
-        """Find a run that the request may see; whether there is one is told only to those who may."""
-        missing: RunNotFoundError | RunExpiredError = RunNotFoundError(run_id)
-        run = None
-        if is_run_id(run_id):
-            try:
-                run = await self._relay.info(run_id)
-            except (RunNotFoundError, RunExpiredError) as error:
-                missing = error
-        await self._admit(AccessRequest(scope, action, run_id, run.key if run else None, run))
-        if run is None:
-            raise missing
-        return run
+    async def _list(self, scope: Scope) -> Response:
+        await self._access.require(AccessRequest(scope, "list", None, None, None))
+        wanted = query_of(scope).get("status")
+        status = _STATUSES.get(wanted or "")
+        if wanted is not None and status is None:
+            return ProblemResponse(_UNKNOWN_STATUS)
+        shown: list[Mapping[str, object]] = []
+        left = _LOOKED_AT
+        async for run in self._relay.runs(status):
+            if await self._access.allows(AccessRequest(scope, "list", run.id, run.key, run)):
+                shown.append(described(run))
+            left -= 1
+            if not left or len(shown) == _LISTED:
+                break
+        return JsonResponse({"runs": shown})
 
-    async def _admit(self, request: AccessRequest) -> None:
-        allowed = self._authorize(request)
-        if isawaitable(allowed):
-            allowed = await allowed
-        if allowed is not True:
-            raise RunNotFoundError(request.run_id or "")
-
-    def _stream(self, run_id: str, after: Cursor | int | None, dialect: Dialect) -> EventStreamResponse:
-        events = self._relay.subscribe(run_id, after)
+    def _stream(self, events: Subscription, dialect: Dialect) -> EventStreamResponse:
         return EventStreamResponse(events, dialect=dialect, errors=self._errors, **self._options)
 
 
-class JsonResponse:
-    """Answer one request with JSON that nobody keeps."""
-
-    def __init__(self, said: Mapping[str, object]) -> None:
-        self._content = to_utf8(encode_json(said))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the request."""
-        del receive
-        headers = {
-            b"content-type": b"application/json",
-            b"cache-control": b"no-store",
-            b"content-length": str(len(self._content)).encode(),
-        }
-        await send(start(200, headers))
-        await send(body(b"" if scope["method"] == "HEAD" else self._content, more=False))
-
-
-def _described(run: RunInfo) -> Mapping[str, object]:
-    """Tell a run's state to clients: all but the metadata, which is the application's own."""
-    outcome = run.outcome
-    return {
-        "id": run.id,
-        "key": run.key,
-        "status": run.status,
-        "epoch": run.epoch,
-        "last_offset": run.last_offset,
-        "outcome": outcome and outcome_json(outcome),
-        "created_at": run.created_at,
-        "updated_at": run.updated_at,
-        "dialect": run.dialect,
-    }
-
-
-def _wrong_method(scope: Scope, *allowed: str) -> ProblemResponse | None:
+def _without(scope: Scope, allowed: tuple[str, ...]) -> Response | None:
+    """Answer what can be answered without looking at a run: OPTIONS, and what the path does not take; else None."""
     if scope["method"] in allowed:
         return None
-    methods = ", ".join(allowed)
+    methods = ", ".join([*allowed, "OPTIONS"])
+    if scope["method"] == "OPTIONS":
+        return OptionsResponse(methods)
     error = ErrorInfo("method_not_allowed", f"This takes {methods}.", None, 405)
     return ProblemResponse(error, {b"allow": methods.encode()})
