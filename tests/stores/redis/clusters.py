@@ -38,6 +38,7 @@ class Member:
         self._command = [
             binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder),
             "--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout),
+            "--cluster-replica-validity-factor", "0",  # also after a pause of the machine a replica may be elected
             "--repl-diskless-sync-delay", "0",
         ]  # fmt: skip
         self.asks: Any = _plain_client(self.port)

@@ -19,6 +19,7 @@ _ADVICE = {
     "NoPermissionError": "allow this user what docs/redis.md lists",
     "NOPERM": "allow this user what docs/redis.md lists",
     "The user executing": "allow this user what docs/redis.md lists",
+    "ACL failure": "allow this user what docs/redis.md lists",
     "ReadOnlyError": "connect to the primary",
     "OutOfMemoryError": "make room, or raise maxmemory",
     "OOM": "make room, or raise maxmemory",
