@@ -11,9 +11,11 @@ sse_relay makes a language model's stream durable, resumable, cancellable, and c
     ├── combinators    async iterables in, async iterator out
     ├── stores         keep a run's log and state
     ├── runs           a run: one producer, detached from any request
-    ├── adapters       the HTTP edge: any ASGI framework
+    ├── adapters       the HTTP edge: any ASGI framework, Starlette, FastAPI
+    ├── client         the other end: read a stream that resumes by itself
     ├── testing        laws, faults and a virtual clock for your own tests
-    └── demo, cli      see it run: python -m sse_relay demo
+    ├── demo           see it run: python -m sse_relay demo
+    └── commands, cli  the command line
 
 The names below are the first hour's; they are imported when they are first used.
 
