@@ -18,14 +18,15 @@ _PIECE_EVENTS = 1000  # that are sent at once, of many that wait
 _PIECE_BYTES = 1 << 20
 _OVERHEAD = 64  # bytes of each object that holds the others
 
-_Part = tuple[int, Sequence[bytes], int]  # the first one's offset, consecutive frames, what they take
+_Part = tuple[int, tuple[bytes, ...], int]  # the first one's offset, consecutive frames, what they take
 
 
 class Outbox:
     """
     Consecutive frames, each with its place in the log.
 
-    Frames are held as they were given, in parts, and never copied one by one.
+    Frames are held in parts, of which nothing is ever written anew. A part is tuples all through: those the garbage
+    collector soon lets out of sight, where a list for each event would make it stop a process of many runs for long.
 
     Attributes:
         end: The offset of the next frame that will be added.
@@ -51,10 +52,10 @@ class Outbox:
         return (self._waiting[0][0] if self._waiting else self.end) - 1
 
     def add(self, frames: Sequence[bytes]) -> None:
-        """Hold frames until they are stored; they are not to be changed afterwards."""
+        """Hold frames until they are stored."""
         if frames:
             size = _size(frames)
-            self._waiting.append((self.end, frames, size))
+            self._waiting.append((self.end, tuple(frames), size))
             self._waiting_size += size
             self.end += len(frames)
 

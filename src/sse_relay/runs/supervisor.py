@@ -44,7 +44,7 @@ class _Live:
         lease = self.production.lease
         if wake.cancel is not None:
             self.production.stop(wake.cancel)
-        elif wake.page is not None and wake.page.info.epoch != lease.grant.epoch:
+        elif (epoch := wake.taken or (wake.page and wake.page.info.epoch)) and epoch != lease.grant.epoch:
             lease.lose()
 
 

@@ -80,7 +80,7 @@ class Tail:
     def produce(self, run_id: str, on_wake: Callable[[Wake], None]) -> None:
         """Hear of a run that is produced here."""
         self._producers[run_id] = on_wake
-        self._open_follower().watch(run_id)
+        self._open_follower().watch(run_id, appends=run_id in self._windows)
 
     def produced(self, run_id: str) -> None:
         """Hear no more of it, but for its viewers; idempotent."""
@@ -96,7 +96,7 @@ class Tail:
         if wake.page is not None:
             window.heard = True
             window.add(wake.page)
-        elif wake.cancel is None:
+        elif wake.cancel is None and wake.taken is None:
             window.heard = True
             self._look(wake.run_id, window)
 
@@ -129,7 +129,11 @@ class Tail:
         return self._follower
 
     def _unwatch(self, run_id: str) -> None:
-        if self._follower is not None and run_id not in self._windows and run_id not in self._producers:
+        if self._follower is None or run_id in self._windows:
+            return
+        if run_id in self._producers:
+            self._follower.watch(run_id, appends=False)
+        else:
             self._follower.unwatch(run_id)
 
     def _look(self, run_id: str, window: Window) -> None:

@@ -233,7 +233,7 @@ class _Follower:
         self._watchers = watchers
         self._on_wake = on_wake
 
-    def watch(self, run_id: str) -> None:
+    def watch(self, run_id: str, *, appends: bool = True) -> None:  # noqa: ARG002 - to tell costs no more than to ask
         self._watchers.setdefault(run_id, {})[self] = self._on_wake
 
     def unwatch(self, run_id: str) -> None:

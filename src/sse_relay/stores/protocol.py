@@ -69,8 +69,12 @@ __all__ = [
 class Follower(Protocol):
     """One process's ear for wake-ups: any number of runs, one connection."""
 
-    def watch(self, run_id: str) -> None:
-        """Hear of a run from now on; idempotent."""
+    def watch(self, run_id: str, *, appends: bool = True) -> None:
+        """
+        Hear of a run from now on; the last call counts.
+
+        Without `appends` what its producer appends need not be told, but only what others do to it: cancel it, end it.
+        """
         ...
 
     def unwatch(self, run_id: str) -> None:

@@ -243,8 +243,10 @@ class Wake:
         run_id: The run.
         page: What was appended, if the store has it at hand.
         cancel: Why somebody asked the run to stop, if that is what happened.
+        taken: The new epoch, if somebody took the run over, and the store tells no page of that.
     """
 
     run_id: str
     page: Page | None = None
     cancel: str | None = None
+    taken: str | None = None

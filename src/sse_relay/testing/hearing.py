@@ -54,11 +54,11 @@ class Ear:
         self._on_wake = on_wake
         self._watched: set[str] = set()
 
-    def watch(self, run_id: str) -> None:
+    def watch(self, run_id: str, *, appends: bool = True) -> None:
         """Hear of a run from now on."""
         self._watched.add(run_id)
         if self.follower is not None:
-            self.follower.watch(run_id)
+            self.follower.watch(run_id, appends=appends)
 
     def unwatch(self, run_id: str) -> None:
         """Hear no more of a run."""

@@ -145,7 +145,7 @@ def test_noise_on_a_channel_hurts_nobody(server: Server, prefix: str, caplog: py
         await hears(wakes, 1)
         await store.info(grant.run_id)
         for noise in (b"", b"\xff\n", b"{}\n", b'["log"]', f'["log","{grant.run_id}","e",1]\nH'.encode()):
-            await client.publish(store._keys.channel(grant.run_id), noise)
+            await client.publish(store._keys.wakes(grant.run_id), noise)
         await store.append(grant, 1, [b"data: 1\n\n"])
         await hears(wakes, 2)
         assert wakes[1].page is not None

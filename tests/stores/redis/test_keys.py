@@ -34,9 +34,10 @@ def test_a_run_is_where_its_key_is() -> None:
     for key in HOSTILE:
         tag = KEYS.slot(key).split("}")[0] + "}:"
         run_id = KEYS.new_run_id(key)
-        for name in (KEYS.run(run_id), KEYS.start(key, "i"), KEYS.channel(run_id)):
+        for name in (KEYS.run(run_id), KEYS.start(key, "i"), KEYS.wakes(run_id), KEYS.stops(run_id)):
             assert name.startswith(tag)
-    assert KEYS.channel(KEYS.new_run_id("a")) == KEYS.slot("a").split("}")[0] + "}:wakes"
+    assert KEYS.wakes(KEYS.new_run_id("a")) == KEYS.slot("a").split("}")[0] + "}:wakes"
+    assert KEYS.stops(KEYS.new_run_id("a")) == KEYS.slot("a").split("}")[0] + "}:stops"
 
 
 def test_an_id_tells_its_partition() -> None:
@@ -69,7 +70,7 @@ def test_a_name_tells_its_hash_slot() -> None:
     """Cluster: what a server makes of any name of ours is known here, and all names of a partition are in one slot."""
     for partition in range(PARTITIONS):
         names = KEYS.run(f"p{partition}-x"), KEYS.index(partition), KEYS.leases(partition)
-        assert {hash_slot(name) for name in (*names, KEYS.channel(f"p{partition}-x"))} == {key_slot(names[0].encode())}
+        assert {hash_slot(name) for name in (*names, KEYS.wakes(f"p{partition}-x"))} == {key_slot(names[0].encode())}
         assert hash_slot(names[0]) in HASH_SLOTS
     assert len(HASH_SLOTS) > 250
     for idempotency_key in HOSTILE:

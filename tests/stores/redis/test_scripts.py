@@ -14,7 +14,8 @@ from tests.stores.redis.servers import Server
 
 FILES = [file.name.removesuffix(".lua") for file in resources.files("sse_relay.stores.redis").iterdir()
          if file.name.endswith(".lua")]  # fmt: skip
-OPERATIONS = sorted({*FILES} - {"prelude", "cluster"})
+FAST = {name for name in FILES if name.endswith(".fast")}
+OPERATIONS = sorted({*FILES} - {"prelude", "cluster"} - FAST)
 
 
 def test_every_file_is_an_operation() -> None:
@@ -23,6 +24,7 @@ def test_every_file_is_an_operation() -> None:
     assert used == set(OPERATIONS)
     for name in OPERATIONS:
         assert b"KEYS:" in load(name).text(Flavour.NEW).source
+    assert {name.removesuffix(".fast") for name in FAST} < set(OPERATIONS)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

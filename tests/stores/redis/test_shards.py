@@ -41,7 +41,7 @@ def listeners(cluster: Cluster) -> list[str]:
 
 
 def channels(prefix: str) -> list[str]:
-    return [Keys(prefix).channel(f"p{partition}-x") for partition in range(PARTITIONS)]
+    return [Keys(prefix).wakes(f"p{partition}-x") for partition in range(PARTITIONS)]
 
 
 def test_every_partition_is_heard(cluster: Cluster, prefix: str) -> None:

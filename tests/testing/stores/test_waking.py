@@ -84,7 +84,7 @@ class _Ears:
     def __init__(self, follower: Follower) -> None:
         self.follower = follower
 
-    def watch(self, run_id: str) -> None:
+    def watch(self, run_id: str, *, appends: bool = True) -> None:
         self.follower.watch(run_id)
 
     def unwatch(self, run_id: str) -> None:

@@ -1,6 +1,7 @@
 -- Add records, and with an outcome close the log.
--- KEYS: the run. ARGV: fence, first offset, how many frames, all of them with the seal packed, outcome or ''; of a
--- bounded log the most events, the most bytes, and '1' if its oldest records go.
+-- KEYS: the run. ARGV: fence, first offset, how many frames, all of them with the seal packed, outcome or '', what its
+-- followers are told of them first (append.fast.lua); of a bounded log the most events, the most bytes, and '1' if its
+-- oldest records go.
 local now = clock()
 local run = find(KEYS[1], now)
 if not run then
@@ -38,9 +39,9 @@ if first ~= run.last + 1 then
 end
 
 local batch = {count = count, packed = ARGV[4], outcome = outcome}
-if ARGV[6] then
+if ARGV[7] then
   run.size = tonumber(redis.call('HGET', run.key, 'size') or 0)
-  batch.bounds = {events = tonumber(ARGV[6]), bytes = tonumber(ARGV[7]), trims = ARGV[8] == '1'}
+  batch.bounds = {events = tonumber(ARGV[7]), bytes = tonumber(ARGV[8]), trims = ARGV[9] == '1'}
   local long = run.last + tonumber(ARGV[3]) - run.trimmed > batch.bounds.events
   if (long or run.size + #batch.packed > batch.bounds.bytes) and not batch.bounds.trims and ARGV[3] ~= '0' then
     return answer('full')

@@ -25,6 +25,7 @@ class Bundle:
 
     asking = False
     waits = None
+    replies = 1
 
     def __init__(self, calls: Sequence[Call]) -> None:
         self.calls: Sequence[Call] = calls

@@ -8,6 +8,7 @@ from typing import Any
 from redis.exceptions import AskError, ClusterDownError, NoScriptError, ResponseError, TryAgainError
 
 from sse_relay.exceptions import StoreUnavailableError
+from sse_relay.stores.redis.connection import HIREDIS
 from sse_relay.stores.redis.scripts import Flavour, Script
 
 __all__ = ["REFUSALS", "Call", "RefusedError", "command_of", "pack"]
@@ -79,6 +80,11 @@ class Call:
     def size(self) -> int:
         """Tell about how many bytes it sends."""
         return sum(map(len, self.args)) + 100 * len(self.keys)
+
+    @property
+    def replies(self) -> int:
+        """How many the server sends: one to each command."""
+        return 1 + self.asking + (self.waits is not None)
 
     @property
     def calls(self) -> "Sequence[Call]":
@@ -160,4 +166,7 @@ def command_of(script: Script, flavour: Flavour, keys: Sequence[str], args: Sequ
 
 def pack(*words: bytes) -> bytes:
     """Write a command as RESP does."""
+    if HIREDIS is not None:
+        packed: bytes = HIREDIS.pack_command(words)
+        return packed
     return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))

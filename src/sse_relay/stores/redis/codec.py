@@ -16,9 +16,12 @@ _WIDTHS = {b"B"[0]: 1, b"H"[0]: 2, b"I"[0]: 4}  # bytes of each number of a batc
 def pack(frames: Sequence[bytes]) -> bytes:
     """Pack a batch: how its numbers are written, how many frames, the length of each, the frames."""
     lengths = list(map(len, frames))
-    most = max(len(lengths), max(lengths, default=0))
-    kind = "B" if most < 1 << 8 else "H" if most < 1 << 16 else "I"
-    return b"".join((kind.encode(), struct.pack(f"<{len(lengths) + 1}{kind}", len(lengths), *lengths), *frames))
+    try:
+        told = b"B%b" % bytes((len(lengths), *lengths))  # of a byte each, as nearly always
+    except ValueError:
+        kind = "H" if max(len(lengths), *lengths) < 1 << 16 else "I"
+        told = kind.encode() + struct.pack(f"<{len(lengths) + 1}{kind}", len(lengths), *lengths)
+    return b"".join((told, *frames))
 
 
 def unpack(packed: bytes, count: int) -> list[bytes]:

@@ -14,9 +14,11 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Any, NamedTuple, Protocol
 
-from redis.exceptions import MovedError, RedisError
+from redis.exceptions import MovedError
 
+from sse_relay.stores.redis.call import pack
 from sse_relay.stores.redis.connection import Connection, border, greet
+from sse_relay.stores.redis.pipe import Pipe
 
 __all__ = ["Ear", "Shard"]
 
@@ -28,15 +30,15 @@ _logger = logging.getLogger("sse_relay")
 class _Words(NamedTuple):
     """How a server is spoken to, and what it answers."""
 
-    listen: str
-    ignore: str
+    listen: bytes
+    ignore: bytes
     heard: bytes
     listens: bytes
     ignores: bytes
 
 
-_PLAIN = _Words("SUBSCRIBE", "UNSUBSCRIBE", b"message", b"subscribe", b"unsubscribe")
-_SHARDED = _Words("SSUBSCRIBE", "SUNSUBSCRIBE", b"smessage", b"ssubscribe", b"sunsubscribe")
+_PLAIN = _Words(b"SUBSCRIBE", b"UNSUBSCRIBE", b"message", b"subscribe", b"unsubscribe")
+_SHARDED = _Words(b"SSUBSCRIBE", b"SUNSUBSCRIBE", b"smessage", b"ssubscribe", b"sunsubscribe")
 
 
 class Shard(Protocol):
@@ -80,6 +82,7 @@ class Ear:
         self._wanted: set[str] = set()
         self._asked: set[str] = set()
         self._alive = True
+        self._lost: Exception | None = None
         self._changed = asyncio.Event()
         self._closed = False
         self._task: asyncio.Task[None] | None = None
@@ -125,69 +128,60 @@ class Ear:
             if self._shard is not None:
                 async with asyncio.timeout(self._probe):
                     self._words = _SHARDED if (await greet(connection)).version >= (7, 0) else _PLAIN
-            await self._hear(connection)
-        finally:
-            with suppress(RedisError, OSError, TimeoutError):
-                await connection.disconnect(nowait=True)
-
-    async def _hear(self, connection: Connection) -> None:
-        reading = asyncio.create_task(self._read(connection))
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self._lost = None
+        pipe = Pipe(connection, self._said, self._failed)
         try:
-            await self._tend(connection, reading)
+            await self._tend(pipe)
         finally:
-            reading.cancel()
-            await asyncio.wait({reading})
-        await reading
+            await pipe.aclose()
 
-    async def _tend(self, connection: Connection, reading: asyncio.Task[None]) -> None:
-        """Keep the subscriptions as they are wanted, and ask for signs of life, until nothing can be read any more."""
+    async def _tend(self, pipe: Pipe) -> None:
+        """Keep the subscriptions as they are wanted, and ask for signs of life, until nothing can be heard any more."""
         loop = asyncio.get_running_loop()
         due = loop.time() + self._probe / 2
         self._alive = True
-        while not (reading.done() or self._closed):
+        while not self._closed:
+            if self._lost is not None:
+                raise self._lost
             self._changed.clear()
             wanted, asked, self._asked = set(self._wanted), self._asked, set(self._wanted)
-            await self._say(connection, self._words.listen, wanted - asked)
-            await self._say(connection, self._words.ignore, asked - wanted)
+            self._say(pipe, self._words.listen, wanted - asked)
+            self._say(pipe, self._words.ignore, asked - wanted)
             if loop.time() >= due:
                 if not self._alive:
                     raise TimeoutError(f"nothing was heard for {self._probe:g} s")
                 self._alive = False
                 due = loop.time() + self._probe / 2
-                await self._send(connection, ("PING",))
-            changed = asyncio.create_task(self._changed.wait())
-            try:
-                await asyncio.wait({changed, reading}, timeout=due - loop.time(), return_when="FIRST_COMPLETED")
-            finally:
-                changed.cancel()
+                pipe.send(pack(b"PING"))
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._changed.wait()
 
-    async def _say(self, connection: Connection, command: str, channels: Iterable[str]) -> None:
-        names = sorted(channels)
+    def _say(self, pipe: Pipe, command: bytes, channels: Iterable[str]) -> None:
+        names = sorted(name.encode() for name in channels)
         if names and self._words is _SHARDED:  # channels of several slots cannot be in one command
-            await self._send(connection, *[(command, name) for name in names])
+            pipe.send(b"".join([pack(command, name) for name in names]))
         elif names:
-            await self._send(connection, (command, *names))
+            pipe.send(pack(command, *names))
 
-    async def _send(self, connection: Connection, *commands: tuple[str, ...]) -> None:
-        packed = [part for command in commands for part in connection.pack_command(*command)]
-        async with asyncio.timeout(self._probe):
-            await connection.send_packed_command(packed, check_health=False)
-
-    async def _read(self, connection: Connection) -> None:
+    def _said(self, said: Any) -> None:  # noqa: ANN401 - whatever the server says
         words = self._words
-        while not self._closed:
-            try:
-                said: Any = await connection.read_response()
-            except MovedError as error:
-                if self._shard is None:
-                    raise
-                self._shard.moved(error)
-                continue
-            self._alive = True
-            if said[0] == words.heard:
-                self._heard(said[1].decode(), said[2])
-            elif said[0] == words.listens:
-                self._confirmed(said[1].decode())
-            elif said[0] == words.ignores and (channel := said[1].decode()) in self._asked:
-                self._asked.discard(channel)  # the server has sent us away: asking again it says where to
-                self._changed.set()
+        self._alive = True
+        if isinstance(said, MovedError) and self._shard is not None:
+            self._shard.moved(said)
+        elif isinstance(said, Exception):
+            self._failed(said)
+        elif said[0] == words.heard:
+            self._heard(said[1].decode(), said[2])
+        elif said[0] == words.listens:
+            self._confirmed(said[1].decode())
+        elif said[0] == words.ignores and (channel := said[1].decode()) in self._asked:
+            self._asked.discard(channel)  # the server has sent us away: asking again it says where to
+            self._changed.set()
+
+    def _failed(self, error: Exception) -> None:
+        self._lost = error
+        self._changed.set()

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from sse_relay.stores.protocol import Follower
@@ -16,6 +16,7 @@ OnWake = Callable[[Wake], None]
 MakeEar = Callable[[Callable[[str, bytes], None], Callable[[str], None]], "Hearing"]
 
 _logger = logging.getLogger("sse_relay")
+_read: Callable[[str], tuple[list[Any], int]] = json.JSONDecoder().raw_decode
 
 
 class Hearing(Protocol):
@@ -34,22 +35,6 @@ class Hearing(Protocol):
         ...
 
 
-class _Watched:
-    """
-    One run that is watched.
-
-    Attributes:
-        ears: Who watches it.
-        info: What was last read of it: the run's unchanging part is in no message.
-    """
-
-    __slots__ = ("ears", "info")
-
-    def __init__(self) -> None:
-        self.ears: dict[Follower, OnWake] = {}
-        self.info: RunInfo | None = None
-
-
 class Followers:
     """
     All followers of a process, on one connection, or one to each shard.
@@ -62,7 +47,8 @@ class Followers:
     def __init__(self, make: MakeEar, keys: Keys) -> None:
         self._make = make
         self._keys = keys
-        self._runs: dict[str, dict[str, _Watched]] = {}  # by channel, then by run id
+        self._runs: dict[str, dict[str, dict[Follower, OnWake]]] = {}  # by channel, then by run id
+        self._known: dict[str, RunInfo] = {}  # what was last read of runs: what never changes of them is in no message
         self._ear: Hearing | None = None
         self._members: set[Follower] = set()
 
@@ -74,9 +60,9 @@ class Followers:
 
     async def leave(self, follower: Follower) -> None:
         """Remove a follower; the last one closes the connection."""
-        for runs in list(self._runs.values()):
+        for channel, runs in list(self._runs.items()):
             for run_id in list(runs):
-                self.unwatch(run_id, follower)
+                self._forget(channel, run_id, follower)
         self._members.discard(follower)
         if not self._members:
             await self.aclose()
@@ -85,56 +71,69 @@ class Followers:
         """Let go of the connection, and of all followers."""
         self._members.clear()
         self._runs.clear()
+        self._known.clear()
         ear, self._ear = self._ear, None
         if ear is not None:
             await ear.aclose()
 
-    def watch(self, run_id: str, follower: Follower, on_wake: OnWake) -> None:
+    def watch(self, run_id: str, follower: Follower, on_wake: OnWake, *, appends: bool) -> None:
         """Hear of a run."""
         if follower not in self._members:
             return
-        channel = self._keys.channel(run_id)
-        self._runs.setdefault(channel, {}).setdefault(run_id, _Watched()).ears[follower] = on_wake
         if self._ear is None:
             self._ear = self._make(self._heard, self._confirmed)
-        self._ear.listen(channel)
+        wakes = self._keys.wakes(run_id)
+        for channel in (self._keys.stops(run_id), wakes) if appends else (self._keys.stops(run_id),):
+            self._runs.setdefault(channel, {}).setdefault(run_id, {})[follower] = on_wake
+            self._ear.listen(channel)
+        if not appends:
+            self._forget(wakes, run_id, follower)
 
     def unwatch(self, run_id: str, follower: Follower) -> None:
         """Hear no more of a run."""
-        channel = self._keys.channel(run_id)
+        for channel in (self._keys.stops(run_id), self._keys.wakes(run_id)):
+            self._forget(channel, run_id, follower)
+
+    def learn(self, info: RunInfo) -> None:
+        """Note what was read of a run, should it be watched."""
+        if self._runs and info.id in self._runs.get(self._keys.wakes(info.id), {}):
+            self._known[info.id] = info
+
+    def _forget(self, channel: str, run_id: str, follower: Follower) -> None:
         runs = self._runs.get(channel, {})
-        watched = runs.get(run_id)
-        if watched is None or watched.ears.pop(follower, None) is None or watched.ears:
+        ears = runs.get(run_id, {})
+        if ears.pop(follower, None) is None or ears:
             return
         del runs[run_id]
+        if channel == self._keys.wakes(run_id):
+            self._known.pop(run_id, None)
         if not runs:
             del self._runs[channel]
             if self._ear is not None:
                 self._ear.ignore(channel)
 
-    def learn(self, info: RunInfo) -> None:
-        """Note what was read of a run, should it be watched."""
-        if self._runs and (watched := self._watched(info.id)) is not None:
-            watched.info = info
-
-    def _watched(self, run_id: str) -> _Watched | None:
-        return self._runs.get(self._keys.channel(run_id), {}).get(run_id)
-
     def _confirmed(self, channel: str) -> None:
-        for run_id, watched in list(self._runs.get(channel, {}).items()):
-            _tell(watched, Wake(run_id))
+        for run_id, ears in list(self._runs.get(channel, {}).items()):
+            if channel == self._keys.wakes(run_id):  # what others did to a run its producer hears from each append, too
+                _tell(ears, Wake(run_id))
 
     def _heard(self, channel: str, said: bytes) -> None:
         try:
             header, _, payload = said.partition(b"\n")
-            kind, run_id, *told = json.loads(header.decode("utf-8", "surrogatepass"))
-            if (watched := self._runs.get(channel, {}).get(run_id)) is None:
+            (kind, run_id, *told), _ = _read(header.decode("utf-8", "surrogatepass"))
+            if (ears := self._runs.get(channel, {}).get(run_id)) is None:
                 return
-            wake = Wake(run_id, cancel=told[0]) if kind == "cancel" else _appended(run_id, watched.info, told, payload)
+            wake = (
+                _appended(run_id, self._known.get(run_id), told, payload)
+                if kind == "log"
+                else Wake(run_id, cancel=told[0])
+                if kind == "cancel"
+                else Wake(run_id, taken=told[0])
+            )
         except Exception:
             _logger.exception("what was said on %s is not understood", channel)
             return
-        _tell(watched, wake)
+        _tell(ears, wake)
 
 
 class _Follower:
@@ -144,8 +143,8 @@ class _Follower:
         self._followers = followers
         self._on_wake = on_wake
 
-    def watch(self, run_id: str) -> None:
-        self._followers.watch(run_id, self, self._on_wake)
+    def watch(self, run_id: str, *, appends: bool = True) -> None:
+        self._followers.watch(run_id, self, self._on_wake, appends=appends)
 
     def unwatch(self, run_id: str) -> None:
         self._followers.unwatch(run_id, self)
@@ -168,8 +167,8 @@ def _appended(run_id: str, known: RunInfo | None, told: list[Any], payload: byte
     return Wake(run_id, Page(info, epoch, int(first), unpack(payload, int(count)), int(first) - 1))
 
 
-def _tell(watched: _Watched, wake: Wake) -> None:
-    for on_wake in list(watched.ears.values()):
+def _tell(ears: Mapping[Follower, OnWake], wake: Wake) -> None:
+    for on_wake in list(ears.values()):
         try:
             on_wake(wake)
         except Exception:

@@ -10,8 +10,13 @@ import hashlib
 import json
 import re
 import secrets
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from redis.crc import key_slot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["HASH_SLOTS", "PARTITIONS", "Keys", "hash_slot"]
 
@@ -23,6 +28,7 @@ HASH_SLOTS = frozenset(_BY_TAG.values())
 
 _OWN_ID = re.compile(r"p(0|[1-9][0-9]{0,2})-.*", re.DOTALL)
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.{}:-]{1,128}")
+_REMEMBERED = 4096  # runs: who writes one names it again and again
 _PREFIX = re.compile(r"[A-Za-z0-9_.:/-]+")
 
 
@@ -41,14 +47,15 @@ class Keys:
         if not _PREFIX.fullmatch(prefix):
             raise ValueError(f"prefix must be of A-Z a-z 0-9 _ . : / - only, not {prefix!r}")
         self._prefix = prefix
+        self.run: Callable[[str], str] = lru_cache(_REMEMBERED)(self._run)
+        """Name a run's hash."""
 
     def new_run_id(self, key: str | None) -> str:
         """Make a run id of 128 random bits in the partition of the key, or in any."""
         partition = secrets.randbelow(PARTITIONS) if key is None else _partition(_bytes(key))
         return f"p{partition}-{secrets.token_hex(16)}"
 
-    def run(self, run_id: str) -> str:
-        """Name a run's hash."""
+    def _run(self, run_id: str) -> str:
         own = _OWN_ID.fullmatch(run_id)
         partition = int(own[1]) if own is not None and int(own[1]) < PARTITIONS else _partition(_bytes(run_id))
         name = run_id if _PLAIN_ID.fullmatch(run_id) else f"#{_digest(_bytes(run_id))}"
@@ -72,9 +79,13 @@ class Keys:
         """Name the set of a partition's running runs, by lease."""
         return f"{self._base(partition)}leases"
 
-    def channel(self, run_id: str) -> str:
-        """Name where a run's partition is heard of."""
+    def wakes(self, run_id: str) -> str:
+        """Name where it is heard what is added to the logs of a run's partition."""
         return f"{self.run(run_id).partition('}')[0]}}}:wakes"
+
+    def stops(self, run_id: str) -> str:
+        """Name where it is heard what is done to a run's partition over the heads of producers."""
+        return f"{self.run(run_id).partition('}')[0]}}}:stops"
 
     def _base(self, partition: int) -> str:
         return f"{self._prefix}:{{p{partition}}}:"

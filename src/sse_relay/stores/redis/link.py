@@ -2,7 +2,8 @@
 One connection, on which all calls of a process are pipelined.
 
 What is asked while an exchange is under way is the next exchange: no timers, and as many calls a round trip as there
-are. The tasks that ask own none of the input and output, so that none of them can break it by being cancelled.
+are. A call is sent where it is made, and answered where the reply comes in, so that no task stands between. The tasks
+that ask own none of the input and output, so that none of them can break it by being cancelled.
 
 Nothing that may have reached the server is sent a second time: only whoever asked knows whether that is safe.
 """
@@ -11,8 +12,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from contextvars import Context
+from math import inf
 from typing import Any
 
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
@@ -21,6 +22,7 @@ from sse_relay.exceptions import StoreUnavailableError
 from sse_relay.stores.redis.bundle import Bundle, bundled
 from sse_relay.stores.redis.call import Call
 from sse_relay.stores.redis.connection import Connection, Server, greet
+from sse_relay.stores.redis.pipe import Pipe
 from sse_relay.stores.redis.scripts import Flavour, Script
 
 __all__ = ["Link"]
@@ -28,6 +30,7 @@ __all__ = ["Link"]
 _logger = logging.getLogger("sse_relay")
 _MOST_CALLS = 1000  # an exchange
 _MOST_BYTES = 1 << 22
+_NOBODYS = Context()  # what is sent for all of them is not part of the request that asked last
 Lost = Callable[[], None]
 
 _MISTAKEN = {
@@ -42,7 +45,7 @@ class Link:
 
     Args:
         connect: Makes a connection.
-        deadline: How long an exchange may take, in seconds.
+        deadline: How long connecting may take, and an exchange, in seconds.
         lost: On a Cluster, called when the server does not answer.
     """
 
@@ -51,9 +54,17 @@ class Link:
         self._deadline = deadline
         self._lost = lost
         self._queue: deque[Call] = deque()
-        self._connection: Connection | None = None
+        self._asked: deque[Call | Bundle] = deque()  # the exchange that is under way: who waits for replies
+        self._parts: list[object] = []  # of the reply that is coming
+        self._again: list[Call] = []
+        self._until = inf  # when it has to be over
+        self._timer: asyncio.TimerHandle | None = None
+        self._crowded = False  # the last exchange had several calls, so there may be more in this turn of the loop
+        self._scheduled = False
+        self._pipe: Pipe | None = None
         self._flavour = Flavour.OLD
-        self._draining: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._idle: asyncio.Future[None] | None = None  # whoever closes waits for it
         self._closed = False
 
     async def call(
@@ -76,8 +87,12 @@ class Link:
             raise StoreUnavailableError("this store is closed")
         call = Call(script, keys, args, settles=settles, asking=asking, waits=waits, joins=joins)
         self._queue.append(call)
-        if self._draining is None:
-            self._draining = asyncio.Task(self._drain(), name="sse_relay redis", context=Context())
+        if not (self._asked or self._scheduled):
+            if self._crowded or joins:
+                self._scheduled = True
+                asyncio.get_running_loop().call_soon(self._send, context=_NOBODYS)
+            else:
+                self._send()
         return await call.result()
 
     async def across(self, script: Script, names: Sequence[str], *args: bytes) -> Any:  # noqa: ANN401 - whatever the script answers
@@ -101,18 +116,40 @@ class Link:
     async def aclose(self) -> None:
         """Finish what is asked already, and let go of the connection."""
         self._closed = True
-        if self._draining is not None:
-            await asyncio.wait({self._draining})
-        await self._drop(gently=True)
+        if self._asked or self._queue:
+            if self._idle is None:
+                self._idle = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._idle})
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait({self._connecting})
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            await pipe.aclose()
 
-    async def _drain(self) -> None:
-        try:
-            while batch := self._next():
-                await self._exchange(batch)
-        finally:
-            self._draining = None
-            for call in self._queue:
-                call.failed(ConnectionAbortedError("the loop is closing"))
+    def _send(self) -> None:
+        """Begin an exchange, if anything is asked, and none is under way."""
+        self._scheduled = False
+        if self._asked:
+            return
+        batch = self._next()
+        if not batch:
+            if self._idle is not None and not self._idle.done():
+                self._idle.set_result(None)
+        elif self._pipe is None:
+            self._queue.extendleft(reversed(batch))
+            if self._connecting is None:
+                self._connecting = asyncio.Task(self._connected(), name="sse_relay redis", context=Context())
+        else:
+            sent = bundled(batch, one_slot=self._lost is not None)
+            packed = [call.packed(self._flavour) for call in sent]
+            self._asked.extend(sent)
+            self._crowded = len(batch) > 1
+            self._pipe.send(packed[0] if len(packed) == 1 else b"".join(packed))
+            self._watch()
 
     def _next(self) -> list[Call]:
         batch, size = list[Call](), 0
@@ -123,72 +160,94 @@ class Link:
                 size += call.size
         return batch
 
-    async def _exchange(self, batch: list[Call]) -> None:
-        again: list[Call] = []
+    def _replied(self, reply: object) -> None:
+        """Take a reply. A server that has become a replica is left: whoever has its name now may be another."""
+        if isinstance(reply, RedisError) and (not isinstance(reply, ResponseError) or _is_read_only(reply)):
+            self._failed(ReadOnlyError(str(reply)) if isinstance(reply, ResponseError) else reply)
+            return
+        call = self._asked[0]
+        if call.replies > 1:
+            self._parts.append(reply)
+            if len(self._parts) < call.replies:
+                return
+            reply = self._whole(call)
+        self._asked.popleft()
+        if call.answered(reply):
+            self._again += call.calls
+        if not self._asked:
+            again, self._again = self._again, []
+            self._queue.extendleft(reversed(again))
+            self._send()
+
+    def _whole(self, call: Call | Bundle) -> object:
+        parts, self._parts = self._parts, []
+        if call.waits is not None and isinstance(count := parts[-1], int) and count < call.waits[0]:
+            _logger.warning("the end of a run is on %d of %d replicas only, after %d ms", count, *call.waits)
+        return parts[1 if call.asking else 0]
+
+    def _failed(self, error: BaseException) -> None:
+        """Tell whoever waits for the exchange that is under way, and leave the connection."""
+        failed = [*self._again, *[call for asked in self._asked for call in asked.calls]]
+        self._asked.clear()
+        self._parts, self._again = [], []
+        self._until = inf
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.abort()
+        for call in failed:
+            call.failed(error)
+        if self._lost is not None and failed:
+            self._lost()
+        self._send()
+
+    def _watch(self) -> None:
+        """Give up an exchange that takes too long: one timer looks as late as it may."""
+        loop = asyncio.get_running_loop()
+        self._until = loop.time() + self._deadline
+        if self._timer is None:
+            self._timer = loop.call_at(self._until, self._look, context=_NOBODYS)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._asked:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._until:
+            self._failed(TimeoutError(f"no answer in {self._deadline:g} s"))
+        else:
+            self._timer = loop.call_at(self._until, self._look, context=_NOBODYS)
+
+    async def _connected(self) -> None:
         try:
             async with asyncio.timeout(self._deadline):
-                connection = await self._connected()
-                asked = [call for call in batch if not call.future.done()]
-                sent = bundled(asked, one_slot=self._lost is not None)
-                await connection.send_packed_command([call.packed(self._flavour) for call in sent], check_health=False)
-                for call in sent:
-                    if call.answered(await _reply(connection, call)):
-                        again += call.calls
+                connection = await self._connect()
+                try:
+                    self._flavour = self._flavour_of(await greet(connection))
+                except BaseException:
+                    await connection.disconnect(nowait=True)
+                    raise
+            self._pipe = Pipe(connection, self._replied, self._failed)
         except (RedisError, OSError, TimeoutError, StoreUnavailableError) as error:
-            await self._failed(batch, error)
+            self._refuse(error)
         except BaseException as error:
-            await self._failed(batch, error)
+            self._refuse(error)
             raise
-        self._queue.extendleft(reversed(again))
+        finally:
+            self._connecting = None
+        self._send()
 
-    async def _failed(self, batch: list[Call], error: BaseException) -> None:
-        for call in batch:
-            call.failed(error)
+    def _refuse(self, error: BaseException) -> None:
+        """Tell whoever waits for the connection."""
+        while self._queue:
+            self._queue.popleft().failed(error)
         if self._lost is not None:
             self._lost()
-        await self._drop()
-
-    async def _connected(self) -> Connection:
-        if self._connection is not None and _is_stale(self._connection):
-            await self._drop()
-        if self._connection is None:
-            connection = await self._connect()
-            try:
-                self._flavour = self._flavour_of(await greet(connection))
-            except BaseException:
-                await connection.disconnect(nowait=True)
-                raise
-            self._connection = connection
-        return self._connection
 
     def _flavour_of(self, server: Server) -> Flavour:
         if server.cluster is (self._lost is None):
             raise StoreUnavailableError(_MISTAKEN[server.cluster])
         return Flavour.of(server)
 
-    async def _drop(self, *, gently: bool = False) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(RedisError, OSError, TimeoutError):
-                await connection.disconnect(nowait=not gently)
 
-
-def _is_stale(connection: Connection) -> bool:
-    """Tell whether the server has hung up meanwhile, so that nothing need be sent to find out."""
-    reader: asyncio.StreamReader | None = getattr(connection, "_reader", None)
-    return reader is None or reader.at_eof()
-
-
-async def _reply(connection: Connection, call: Call | Bundle) -> object:
-    """Read a reply. A server that has become a replica is left: whoever has its name now may be another."""
-    try:
-        if call.asking:
-            await connection.read_response()
-        reply: object = await connection.read_response()
-    except ResponseError as error:
-        if isinstance(error, ReadOnlyError) or "READONLY" in str(error):
-            raise ReadOnlyError(str(error)) from error
-        reply = error
-    if call.waits is not None and (count := await connection.read_response()) < call.waits[0]:
-        _logger.warning("the end of a run is on %d of %d replicas only, after %d ms", count, *call.waits)
-    return reply
+def _is_read_only(error: ResponseError) -> bool:
+    return isinstance(error, ReadOnlyError) or "READONLY" in str(error)

@@ -36,7 +36,7 @@ end
 
 local function names(key)
   local base, name = string.match(key, '^([^{]*{p%d+}:)run:(.*)$')
-  return base .. 'log:' .. name, base .. 'runs', base .. 'leases', base .. 'wakes', base .. 'recent:' .. name
+  return base .. 'log:' .. name, base .. 'runs', base .. 'leases', base .. 'wakes', base .. 'recent:' .. name, base .. 'stops'
 end
 
 -- Let the script write though the memory is full: its first write, of what is not there, needs none.
@@ -178,7 +178,7 @@ end
 -- Add records after the last one: a batch has a count, what is packed, the outcome or '', and perhaps bounds. A log
 -- that has vanished is not made anew, but for a seal over the producer's head.
 local function write(run, batch, now)
-  local log, _, leases, wakes, recent = names(run.key)
+  local log, _, leases, wakes, recent, stops = names(run.key)
   local moved = put(run, log, recent, batch)
   if moved == nil then
     return false
@@ -210,6 +210,9 @@ local function write(run, batch, now)
   local outcome = quoted(batch.outcome)
   local header = {'"log"', quoted(run.id), quoted(epoch), int(first), int(batch.count), int(now), outcome}
   publish(wakes, header, batch.packed)
+  if batch.anew then
+    publish(stops, {'"taken"', quoted(run.id), quoted(epoch)}, '')
+  end
   return true
 end
 

@@ -8,6 +8,8 @@ from sse_relay.stores.terms import Answer, Appended, Grant, Opened, Opening
 
 __all__ = ["appended", "opened_as", "require_found"]
 
+_ANSWERS = {answer.value.encode(): answer for answer in Answer}
+
 
 def require_found(run_id: str, reply: list[Any]) -> None:
     """
@@ -26,7 +28,7 @@ def require_found(run_id: str, reply: list[Any]) -> None:
 def appended(reply: list[Any]) -> Appended:
     """Read what became of an append or a renewal."""
     word, last, cancel = reply
-    return Appended(Answer(word.decode()), last, None if cancel is None else text(cancel))
+    return Appended(_ANSWERS[word], last, None if cancel is None else text(cancel))
 
 
 def opened_as(opening: Opening, run_id: str, reply: list[Any]) -> Opened:

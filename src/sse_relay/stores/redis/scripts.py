@@ -2,7 +2,8 @@
 The scripts, one a file, and how their texts differ by server.
 
 Each has the prelude in front; on a Cluster also ``cluster.lua``, which sees to it that a run is not torn while its
-slot moves. Only from Redis 7 on a script has to say that it looks at keys of several slots, and can publish to a shard.
+slot moves. What an operation is most of the time may come before all of that, in a ``.fast.lua``. Only from Redis 7 on
+a script has to say that it looks at keys of several slots, and can publish to a shard.
 """
 
 import hashlib
@@ -47,6 +48,7 @@ class Script:
         body: What it does.
         prelude: What comes before.
         guard: What comes between the two on a Cluster.
+        fast: What comes before all of them.
 
     Attributes:
         name: Its file's name.
@@ -54,9 +56,9 @@ class Script:
 
     __slots__ = ("_texts", "name")
 
-    def __init__(self, name: str, body: str, prelude: str = "", guard: str = "") -> None:
+    def __init__(self, name: str, body: str, prelude: str = "", guard: str = "", fast: str = "") -> None:
         self.name: str = name
-        self._texts = [_text(name, flavour, prelude, guard, body) for flavour in Flavour]
+        self._texts = [_text(name, flavour, (fast, prelude, guard, body)) for flavour in Flavour]
 
     def text(self, flavour: Flavour) -> Text:
         """Tell what a server of that kind is to run."""
@@ -67,14 +69,18 @@ def load(name: str) -> Script:
     """Read a script from this package."""
     folder = resources.files("sse_relay.stores.redis")
     prelude, guard, body = ((folder / f"{part}.lua").read_text("utf-8") for part in ("prelude", "cluster", name))
-    return Script(name, body, prelude, guard)
+    fast = folder / f"{name}.fast.lua"
+    return Script(name, body, prelude, guard, fast.read_text("utf-8") if fast.is_file() else "")
 
 
-def _text(name: str, flavour: Flavour, prelude: str, guard: str, body: str) -> Text:
+def _text(name: str, flavour: Flavour, parts: tuple[str, str, str, str]) -> Text:
+    fast, prelude, guard, body = parts
     new, cluster = flavour in {Flavour.NEW, Flavour.NEW_CLUSTER}, flavour >= Flavour.OLD_CLUSTER
     text = "\n".join([
         *(["#!lua flags=allow-oom,allow-cross-slot-keys"] if new and cluster and name in _ACROSS else []),
         f"local OPERATION, PUBLISH = '{name}', '{'SPUBLISH' if new and cluster else 'PUBLISH'}'",
+        f"local CLUSTER = {'true' if cluster else 'false'}",
+        fast,
         prelude,
         *([guard] if cluster else []),
         body,

@@ -7,7 +7,7 @@ third. That is all that a process needs, however many runs and viewers it has.
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, Self, Unpack
 
 from redis.asyncio import Redis, RedisCluster
@@ -39,6 +39,7 @@ from sse_relay.stores.redis.scripts import Script, load
 from sse_relay.stores.redis.snapshot import Snapshot
 from sse_relay.stores.redis.spread import lapsed, renewed
 from sse_relay.wire.cursor import Cursor
+from sse_relay.wire.encoder import encode_json
 
 __all__ = ["RedisStore"]
 
@@ -144,8 +145,12 @@ class RedisStore:
         """Add records, and with a seal close the log and free its key."""
         packed = pack(frames if seal is None else [*frames, seal.frame])
         outcome = b"" if seal is None else plain(outcome_text(seal.outcome))
-        args = plain(grant.fence), plain(first_offset), plain(len(frames)), packed, outcome, *self._bounds
-        return appended(await self._write(_APPEND, [self._keys.run(grant.run_id)], *args, seals=seal is not None))
+        keys, calls = (self._keys.run(grant.run_id),), self._writes if seal is None else self._seals
+        numbers = b"%d" % grant.fence, b"%d" % first_offset, b"%d" % len(frames)
+        said = b"%b%b,%b," % (_said_of(grant.run_id, grant.epoch), *numbers[1:])
+        args = *numbers, packed, outcome, said, *self._bounds
+        waits = None if seal is None else self._waits
+        return appended(await calls.call(_APPEND, keys, *args, settles=True, waits=waits))
 
     async def renew(self, grants: Collection[Grant]) -> Mapping[str, Appended]:
         """Renew many leases."""
@@ -233,6 +238,12 @@ class RedisStore:
         info = Snapshot(reply[1]).info()
         self._followers.learn(info)
         return info
+
+
+@lru_cache(4096)
+def _said_of(run_id: str, epoch: str) -> bytes:
+    """Write what followers of a run are told first of each append."""
+    return plain(f'["log",{encode_json(run_id)},{encode_json(epoch)},')
 
 
 def _new_epoch() -> str:
