@@ -12,6 +12,7 @@ from sse_relay.testing.stores.waking import (
     a_failing_ear_hurts_nobody,
     laws,
     nobody_else_hears,
+    producers_hear_of_others,
     replacing_wakes,
     wakes_tell_the_truth,
     whoever_watches_hears,
@@ -85,13 +86,25 @@ class _Ears:
         self.follower = follower
 
     def watch(self, run_id: str, *, appends: bool = True) -> None:
-        self.follower.watch(run_id)
+        self.follower.watch(run_id, appends=appends)
 
     def unwatch(self, run_id: str) -> None:
         self.follower.unwatch(run_id)
 
     async def aclose(self) -> None:
         await self.follower.aclose()
+
+
+class DeafWithoutAppends(Open):
+    """L3: whoever does not want the appends hears of nothing."""
+
+    async def follow(self, on_wake: OnWake) -> Follower:
+        class Ears(_Ears):
+            def watch(self, run_id: str, *, appends: bool = True) -> None:
+                if appends:
+                    self.follower.watch(run_id, appends=appends)
+
+        return Ears(await super().follow(on_wake))
 
 
 class NeverUnwatches(Open):
@@ -197,6 +210,8 @@ CASES: list[tuple[StoreLaw, type, str]] = [
     (whoever_watches_hears, NoCancels, "a cancel was not heard of"),
     (whoever_watches_hears, NoEnds, "what happened was not heard of"),
     (whoever_watches_hears, NoTakeovers, "what happened was not heard of"),
+    (producers_hear_of_others, DeafWithoutAppends, "no cancel was heard of"),
+    (producers_hear_of_others, NoEnds, "what happened was not heard of"),
     (whoever_watches_hears, WakesForACancelWithoutItsReason, "the reason that a wake-up tells"),
     (replacing_wakes, NoReplacements, "what happened was not heard of"),
     (nobody_else_hears, NeverUnwatches, "those who do not watch heard"),

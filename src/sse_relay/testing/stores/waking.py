@@ -76,6 +76,25 @@ async def whoever_watches_hears(factory: StoreFactory) -> None:
             await follower.aclose()
 
 
+async def producers_hear_of_others(factory: StoreFactory) -> None:
+    """L3: whoever watches without appends still hears of a cancel, and of an end that somebody else has sealed."""
+    async with fresh(factory) as under:
+        ear = _Ear()
+        follower = await under.other.follow(ear)
+        for _ in range(_TRIES):  # a follower may take a moment to be all ears
+            grant = await start(under.store, key="k", on_conflict="replace")
+            follower.watch(grant.run_id, appends=False)
+            await under.store.cancel(grant.run_id, "user")
+            await asyncio.sleep(_PAUSE)
+            if ear.heard(grant.run_id, cancel=True):
+                break
+        else:
+            raise AssertionError("no cancel was heard of by a follower that watches without appends")
+        await under.store.end(grant.run_id, sealed())
+        await ear.hears(grant.run_id)
+        await follower.aclose()
+
+
 async def replacing_wakes(factory: StoreFactory) -> None:
     """L2: whoever watches a run that is replaced hears of its end."""
     async with fresh(factory) as under:
@@ -162,6 +181,7 @@ async def a_failing_ear_hurts_nobody(factory: StoreFactory) -> None:
 
 laws: tuple[StoreLaw, ...] = (
     whoever_watches_hears,
+    producers_hear_of_others,
     replacing_wakes,
     nobody_else_hears,
     wakes_tell_the_truth,
