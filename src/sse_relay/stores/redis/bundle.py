@@ -21,7 +21,7 @@ class Bundle:
         calls: They ask the same script, each about keys of its own.
     """
 
-    __slots__ = ("calls",)
+    __slots__ = ("calls", "until")
 
     asking = False
     waits = None
@@ -29,6 +29,7 @@ class Bundle:
 
     def __init__(self, calls: Sequence[Call]) -> None:
         self.calls: Sequence[Call] = calls
+        self.until: float = 0.0
 
     def packed(self, flavour: Flavour) -> bytes:
         """Write the command."""

@@ -37,6 +37,7 @@ class Call:
         waits: For how many replicas, and for how many milliseconds, the server is to wait after it.
         joins: How much it asks for, if it may be one with others of its kind: then the script's answer is a list, with
             an item for each key; 0: it may not.
+        until: When its answer has to be there.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class Call:
         "keys",
         "script",
         "settles",
+        "until",
         "waits",
     )
 
@@ -72,6 +74,7 @@ class Call:
         self.waits: tuple[int, int] | None = waits
         self.joins: int = joins
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.until: float = 0.0
         self._settled: asyncio.Future[None] | None = None  # whoever asked is cancelled, and waits for what was sent
         self._loads = False
         self._sent = False

@@ -2,7 +2,7 @@
 One connection, on which all calls of a process are pipelined.
 
 What is asked while an exchange is under way is the next exchange: no timers, and as many calls a round trip as there
-are. A call is sent where it is made, and answered where the reply comes in, so that no task stands between. The tasks
+are. Only many of them do not wait for its end, so that the server and we work at the same time. A call is sent where it is made, and answered where the reply comes in, so that no task stands between. The tasks
 that ask own none of the input and output, so that none of them can break it by being cancelled.
 
 Nothing that may have reached the server is sent a second time: only whoever asked knows whether that is safe.
@@ -13,7 +13,6 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from math import inf
 from typing import Any
 
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
@@ -28,8 +27,9 @@ from sse_relay.stores.redis.scripts import Flavour, Script
 __all__ = ["Link"]
 
 _logger = logging.getLogger("sse_relay")
-_MOST_CALLS = 1000  # an exchange
-_MOST_BYTES = 1 << 22
+_MOST_CALLS = 50  # an exchange: about as many as the server reads at once
+_MOST_BYTES = 1 << 20
+_MOST_UNDER_WAY = 200  # calls
 _NOBODYS = Context()  # what is sent for all of them is not part of the request that asked last
 Lost = Callable[[], None]
 
@@ -54,10 +54,8 @@ class Link:
         self._deadline = deadline
         self._lost = lost
         self._queue: deque[Call] = deque()
-        self._asked: deque[Call | Bundle] = deque()  # the exchange that is under way: who waits for replies
+        self._asked: deque[Call | Bundle] = deque()  # who waits for replies
         self._parts: list[object] = []  # of the reply that is coming
-        self._again: list[Call] = []
-        self._until = inf  # when it has to be over
         self._timer: asyncio.TimerHandle | None = None
         self._crowded = False  # the last exchange had several calls, so there may be more in this turn of the loop
         self._scheduled = False
@@ -87,7 +85,7 @@ class Link:
             raise StoreUnavailableError("this store is closed")
         call = Call(script, keys, args, settles=settles, asking=asking, waits=waits, joins=joins)
         self._queue.append(call)
-        if not (self._asked or self._scheduled):
+        if not self._scheduled and self._is_due():
             if self._crowded or joins:
                 self._scheduled = True
                 asyncio.get_running_loop().call_soon(self._send, context=_NOBODYS)
@@ -130,33 +128,45 @@ class Link:
         if pipe is not None:
             await pipe.aclose()
 
+    def _is_due(self) -> bool:
+        """Tell whether what is asked has to wait no longer."""
+        waiting = len(self._queue)
+        return not self._asked or (waiting >= _MOST_CALLS and len(self._asked) <= _MOST_UNDER_WAY - _MOST_CALLS)
+
     def _send(self) -> None:
-        """Begin an exchange, if anything is asked, and none is under way."""
+        """Begin exchanges, as far as anything is asked and may be sent."""
         self._scheduled = False
-        if self._asked:
-            return
-        batch = self._next()
-        if not batch:
-            if self._idle is not None and not self._idle.done():
-                self._idle.set_result(None)
-        elif self._pipe is None:
-            self._queue.extendleft(reversed(batch))
-            if self._connecting is None:
-                self._connecting = asyncio.Task(self._connected(), name="sse_relay redis", context=Context())
-        else:
-            sent = bundled(batch, one_slot=self._lost is not None)
-            packed = [call.packed(self._flavour) for call in sent]
-            self._asked.extend(sent)
-            self._crowded = len(batch) > 1
-            self._pipe.send(packed[0] if len(packed) == 1 else b"".join(packed))
-            self._watch()
+        while self._queue and self._is_due():
+            if self._pipe is None:
+                if self._connecting is None:
+                    self._connecting = asyncio.Task(self._connected(), name="sse_relay redis", context=Context())
+                return
+            if batch := self._next():
+                self._begin(self._pipe, batch)
+        if self._idle is not None and not (self._asked or self._queue or self._idle.done()):
+            self._idle.set_result(None)
+
+    def _begin(self, pipe: Pipe, batch: list[Call]) -> None:
+        sent = bundled(batch, one_slot=self._lost is not None)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._deadline
+        packed = list[bytes]()
+        for call in sent:
+            call.until = until
+            packed.append(call.packed(self._flavour))
+        self._asked.extend(sent)
+        self._crowded = len(batch) > 1
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._look, context=_NOBODYS)
+        pipe.send(packed[0] if len(packed) == 1 else b"".join(packed))
 
     def _next(self) -> list[Call]:
-        batch, size = list[Call](), 0
-        while self._queue and len(batch) < _MOST_CALLS and size < _MOST_BYTES:
+        batch, alone, size = list[Call](), 0, 0
+        while self._queue and alone < _MOST_CALLS and size < _MOST_BYTES:
             call = self._queue.popleft()
             if not call.future.done():
                 batch.append(call)
+                alone += not call.joins
                 size += call.size
         return batch
 
@@ -173,10 +183,8 @@ class Link:
             reply = self._whole(call)
         self._asked.popleft()
         if call.answered(reply):
-            self._again += call.calls
-        if not self._asked:
-            again, self._again = self._again, []
-            self._queue.extendleft(reversed(again))
+            self._queue += call.calls
+        if self._is_due():
             self._send()
 
     def _whole(self, call: Call | Bundle) -> object:
@@ -186,11 +194,10 @@ class Link:
         return parts[1 if call.asking else 0]
 
     def _failed(self, error: BaseException) -> None:
-        """Tell whoever waits for the exchange that is under way, and leave the connection."""
-        failed = [*self._again, *[call for asked in self._asked for call in asked.calls]]
+        """Tell whoever waits for replies, and leave the connection."""
+        failed = [call for asked in self._asked for call in asked.calls]
         self._asked.clear()
-        self._parts, self._again = [], []
-        self._until = inf
+        self._parts = []
         pipe, self._pipe = self._pipe, None
         if pipe is not None:
             pipe.abort()
@@ -200,22 +207,16 @@ class Link:
             self._lost()
         self._send()
 
-    def _watch(self) -> None:
-        """Give up an exchange that takes too long: one timer looks as late as it may."""
-        loop = asyncio.get_running_loop()
-        self._until = loop.time() + self._deadline
-        if self._timer is None:
-            self._timer = loop.call_at(self._until, self._look, context=_NOBODYS)
-
     def _look(self) -> None:
+        """Give up a server that takes too long: one timer looks as late as it may."""
         self._timer = None
         if not self._asked:
             return
-        loop = asyncio.get_running_loop()
-        if loop.time() >= self._until:
+        loop, until = asyncio.get_running_loop(), self._asked[0].until
+        if loop.time() >= until:
             self._failed(TimeoutError(f"no answer in {self._deadline:g} s"))
         else:
-            self._timer = loop.call_at(self._until, self._look, context=_NOBODYS)
+            self._timer = loop.call_at(until, self._look, context=_NOBODYS)
 
     async def _connected(self) -> None:
         try:
