@@ -125,8 +125,12 @@ class Window:
         if self.waiting:
             self._waking += self.waiting
             self.waiting.clear()
-            if not self._scheduled:
-                self._scheduled = True
+            if self._scheduled:
+                return
+            self._scheduled = True
+            if asyncio.current_task() is None:  # what we hear from comes straight from the loop: nobody is in his step
+                self._wake()
+            else:
                 asyncio.get_running_loop().call_soon(self._wake)
 
     def _wake(self) -> None:

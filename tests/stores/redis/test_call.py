@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import AskError, MovedError, TryAgainError
 
 from sse_relay import StoreUnavailableError
-from sse_relay.stores.redis.call import Call, RefusedError, pack
+from sse_relay.stores.redis.call import Call, RefusedError
 from sse_relay.stores.redis.connection import Connector, Node
 from sse_relay.stores.redis.keys import hash_slot
 from sse_relay.stores.redis.link import Link
@@ -90,11 +90,6 @@ def test_only_what_was_sent_may_be_done() -> None:
             assert isinstance(caught.value.__cause__, OSError)
 
     asyncio.run(main())
-
-
-def test_a_command_is_written_as_resp_does() -> None:
-    """Words of any bytes, also none, are told apart by their lengths."""
-    assert pack(b"ECHO", b"", b"\r\n$1\r\n") == b"*3\r\n$4\r\nECHO\r\n$0\r\n\r\n$6\r\n\r\n$1\r\n\r\n"
 
 
 @pytest.mark.parametrize("settles", [False, True])

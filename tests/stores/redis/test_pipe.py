@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from redis.exceptions import NoScriptError, ResponseError
 
-from sse_relay.stores.redis import call, pipe
-from sse_relay.stores.redis.call import pack
+from sse_relay.stores.redis import pipe, resp
 from sse_relay.stores.redis.connection import Connector
 from sse_relay.stores.redis.pipe import Pipe
+from sse_relay.stores.redis.resp import pack
 from tests.stores.redis.proxy import Proxy, through
 from tests.stores.redis.servers import Server
 from tests.stores.redis.waiting import eventually
@@ -22,7 +22,7 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Read and write by hiredis, or by what is there without it."""
     if request.param == "without hiredis":
         monkeypatch.setattr(pipe, "HIREDIS", None)
-        monkeypatch.setattr(call, "HIREDIS", None)
+        monkeypatch.setattr(resp, "HIREDIS", None)
 
 
 class Heard:

@@ -6,7 +6,7 @@ from importlib import resources
 
 import pytest
 
-from sse_relay.stores.redis import spread, store
+from sse_relay.stores.redis import pages, spread, store
 from sse_relay.stores.redis.connection import Server as Told
 from sse_relay.stores.redis.scripts import Flavour, Script, load
 from tests.stores.redis.clusters import Cluster
@@ -20,7 +20,9 @@ OPERATIONS = sorted({*FILES} - {"prelude", "cluster"} - FAST)
 
 def test_every_file_is_an_operation() -> None:
     """No script is left over: the store uses each file, and each says what it is given."""
-    used = {value.name for module in (store, spread) for value in vars(module).values() if isinstance(value, Script)}
+    used = {
+        value.name for module in (store, pages, spread) for value in vars(module).values() if isinstance(value, Script)
+    }
     assert used == set(OPERATIONS)
     for name in OPERATIONS:
         assert b"KEYS:" in load(name).text(Flavour.NEW).source

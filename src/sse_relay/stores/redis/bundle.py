@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
-from sse_relay.stores.redis.call import Call, command_of
+from sse_relay.stores.redis.call import Call
 from sse_relay.stores.redis.keys import hash_slot
 from sse_relay.stores.redis.scripts import Flavour
 
@@ -38,7 +38,7 @@ class Bundle:
         keys = [key for call in self.calls for key in call.keys]
         args = [arg for call in self.calls for arg in call.args]
         first = self.calls[0]
-        return command_of(first.script, flavour, keys, args, loads=first.loads)
+        return first.script.command(flavour, keys, args, loads=first.loads)
 
     def answered(self, reply: object) -> bool:
         """Give everyone his part of the answer; tell whether all have to be asked again."""

@@ -8,10 +8,10 @@ from typing import Any
 from redis.exceptions import AskError, ClusterDownError, NoScriptError, ResponseError, TryAgainError
 
 from sse_relay.exceptions import StoreUnavailableError
-from sse_relay.stores.redis.connection import HIREDIS
-from sse_relay.stores.redis.scripts import Flavour, Script
+from sse_relay.stores.redis.resp import pack
+from sse_relay.stores.redis.scripts import Command, Flavour, Script
 
-__all__ = ["REFUSALS", "Call", "RefusedError", "command_of", "pack"]
+__all__ = ["REFUSALS", "Call", "RefusedError"]
 
 
 _SETTLES_WITHIN = 0.25  # seconds: long for a server that answers, short for whoever cancels when it does not
@@ -28,7 +28,7 @@ class Call:
     One run of a script.
 
     Attributes:
-        script: Which one.
+        script: Which one, or a command of the server's own.
         keys: Its keys.
         args: Its arguments.
         settles: Whoever asked and is cancelled waits a moment for what was sent, so that as a rule nothing that was
@@ -57,7 +57,7 @@ class Call:
 
     def __init__(
         self,
-        script: Script,
+        script: Script | Command,
         keys: Sequence[str],
         args: Sequence[bytes],
         *,
@@ -66,7 +66,7 @@ class Call:
         waits: tuple[int, int] | None = None,
         joins: int = 0,
     ) -> None:
-        self.script: Script = script
+        self.script: Script | Command = script
         self.keys: Sequence[str] = keys
         self.args: Sequence[bytes] = args
         self.settles: bool = settles
@@ -106,7 +106,7 @@ class Call:
     def packed(self, flavour: Flavour) -> bytes:
         """Write the command, and what goes with it."""
         self._sent = True
-        packed = command_of(self.script, flavour, self.keys, self.args, loads=self._loads)
+        packed = self.script.command(flavour, self.keys, self.args, loads=self._loads)
         if self.asking:
             packed = pack(b"ASKING") + packed
         if self.waits is not None:
@@ -158,18 +158,3 @@ class Call:
     def _settle(self) -> None:
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
-
-
-def command_of(script: Script, flavour: Flavour, keys: Sequence[str], args: Sequence[bytes], *, loads: bool) -> bytes:
-    """Write the command that runs a script."""
-    text = script.text(flavour)
-    how = (b"EVAL", text.source) if loads else (b"EVALSHA", text.sha)
-    return pack(*how, b"%d" % len(keys), *[key.encode() for key in keys], *args)
-
-
-def pack(*words: bytes) -> bytes:
-    """Write a command as RESP does."""
-    if HIREDIS is not None:
-        packed: bytes = HIREDIS.pack_command(words)
-        return packed
-    return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))

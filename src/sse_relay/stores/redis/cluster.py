@@ -18,7 +18,7 @@ from sse_relay.stores.redis.call import REFUSALS, RefusedError
 from sse_relay.stores.redis.connection import Connector, Node
 from sse_relay.stores.redis.keys import hash_slot
 from sse_relay.stores.redis.link import Link
-from sse_relay.stores.redis.scripts import Script
+from sse_relay.stores.redis.scripts import Command, Script
 from sse_relay.stores.redis.topology import Topology
 
 __all__ = ["AstrayError", "ClusterLink"]
@@ -53,7 +53,7 @@ class ClusterLink:
 
     async def call(
         self,
-        script: Script,
+        script: Script | Command,
         keys: Sequence[str],
         *args: bytes,
         settles: bool = False,

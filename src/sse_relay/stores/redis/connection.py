@@ -9,8 +9,6 @@ exchange has a deadline of its own), the older protocol, which every server spea
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from redis.exceptions import AskError, RedisError, ResponseError
@@ -21,10 +19,7 @@ from sse_relay.stores.redis.sentinel import Sentinels
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
 
-__all__ = ["HIREDIS", "Connection", "Connector", "Node", "Server", "border", "greet"]
-
-HIREDIS: Any = import_module("hiredis") if find_spec("hiredis") else None
-"""What reads and writes the protocol fast, where it is installed."""
+__all__ = ["Connection", "Connector", "Node", "Server", "border", "greet"]
 
 _OLDEST = (6, 2)
 _NOT_OURS = (

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, Protocol
 
 from redis.exceptions import MovedError
 
-from sse_relay.stores.redis.call import pack
 from sse_relay.stores.redis.connection import Connection, border, greet
 from sse_relay.stores.redis.pipe import Pipe
+from sse_relay.stores.redis.resp import pack
 
 __all__ = ["Ear", "Shard"]
 

@@ -8,7 +8,7 @@ from sse_relay.stores.redis.connection import Connector
 from sse_relay.stores.redis.ear import Ear
 from sse_relay.stores.redis.follower import Hearing
 from sse_relay.stores.redis.link import Link
-from sse_relay.stores.redis.scripts import Script
+from sse_relay.stores.redis.scripts import Command, Script
 from sse_relay.stores.redis.shards import Shards
 from sse_relay.stores.redis.topology import Topology
 
@@ -23,7 +23,7 @@ class Calls(Protocol):
 
     async def call(
         self,
-        script: Script,
+        script: Script | Command,
         keys: Sequence[str],
         *args: bytes,
         settles: bool = False,

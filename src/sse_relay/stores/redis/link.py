@@ -2,8 +2,9 @@
 One connection, on which all calls of a process are pipelined.
 
 What is asked while an exchange is under way is the next exchange: no timers, and as many calls a round trip as there
-are. Only many of them do not wait for its end, so that the server and we work at the same time. A call is sent where it is made, and answered where the reply comes in, so that no task stands between. The tasks
-that ask own none of the input and output, so that none of them can break it by being cancelled.
+are. Only many of them do not wait for its end, so that the server and we work at the same time. A call is sent where it
+is made, and answered where the reply comes in, so that no task stands between. The tasks that ask own none of the input
+and output, so that none of them can break it by being cancelled.
 
 Nothing that may have reached the server is sent a second time: only whoever asked knows whether that is safe.
 """
@@ -22,7 +23,7 @@ from sse_relay.stores.redis.bundle import Bundle, bundled
 from sse_relay.stores.redis.call import Call
 from sse_relay.stores.redis.connection import Connection, Server, greet
 from sse_relay.stores.redis.pipe import Pipe
-from sse_relay.stores.redis.scripts import Flavour, Script
+from sse_relay.stores.redis.scripts import Command, Flavour, Script
 
 __all__ = ["Link"]
 
@@ -67,7 +68,7 @@ class Link:
 
     async def call(
         self,
-        script: Script,
+        script: Script | Command,
         keys: Sequence[str],
         *args: bytes,
         settles: bool = False,
@@ -86,7 +87,7 @@ class Link:
         call = Call(script, keys, args, settles=settles, asking=asking, waits=waits, joins=joins)
         self._queue.append(call)
         if not self._scheduled and self._is_due():
-            if self._crowded or joins:
+            if self._crowded or joins or isinstance(script, Command):  # a script says what a command means
                 self._scheduled = True
                 asyncio.get_running_loop().call_soon(self._send, context=_NOBODYS)
             else:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from redis.exceptions import ConnectionError as HungUpError
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
-from sse_relay.stores.redis.connection import HIREDIS, Connection
+from sse_relay.stores.redis.connection import Connection
+from sse_relay.stores.redis.resp import HIREDIS
 
 if TYPE_CHECKING:
     from asyncio import BaseProtocol, StreamWriter

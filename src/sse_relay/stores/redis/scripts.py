@@ -7,13 +7,15 @@ a script has to say that it looks at keys of several slots, and can publish to a
 """
 
 import hashlib
+from collections.abc import Sequence
 from enum import IntEnum
 from importlib import resources
 from typing import NamedTuple
 
 from sse_relay.stores.redis.connection import Server
+from sse_relay.stores.redis.resp import pack
 
-__all__ = ["Flavour", "Script", "Text", "load"]
+__all__ = ["Command", "Flavour", "Script", "Text", "load"]
 
 _ACROSS = frozenset({"lapsed", "renew"})  # their arguments name keys of all slots that the node has
 
@@ -63,6 +65,30 @@ class Script:
     def text(self, flavour: Flavour) -> Text:
         """Tell what a server of that kind is to run."""
         return self._texts[flavour]
+
+    def command(self, flavour: Flavour, keys: Sequence[str], args: Sequence[bytes], *, loads: bool) -> bytes:
+        """Write the command that runs it, and tells the server what it is if that has to be."""
+        text = self._texts[flavour]
+        how = (b"EVAL", text.source) if loads else (b"EVALSHA", text.sha)
+        return pack(*how, b"%d" % len(keys), *[key.encode() for key in keys], *args)
+
+
+class Command:
+    """
+    A command of the server's own, where no script is needed.
+
+    Args:
+        name: The command.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name: str = name
+
+    def command(self, flavour: Flavour, keys: Sequence[str], args: Sequence[bytes], *, loads: bool) -> bytes:  # noqa: ARG002 - it is the same on all servers
+        """Write it."""
+        return pack(self.name.encode(), *[key.encode() for key in keys], *args)
 
 
 def load(name: str) -> Script:

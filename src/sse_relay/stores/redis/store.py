@@ -25,7 +25,7 @@ from sse_relay.stores.protocol import (
     Seal,
     Wake,
 )
-from sse_relay.stores.redis.arguments import of_bounds, of_opening, of_seal, offset_of, plain
+from sse_relay.stores.redis.arguments import of_bounds, of_opening, of_seal, plain
 from sse_relay.stores.redis.checkup import checkup
 from sse_relay.stores.redis.codec import outcome_text, pack
 from sse_relay.stores.redis.findings import Finding
@@ -34,6 +34,7 @@ from sse_relay.stores.redis.keys import Keys, hash_slot
 from sse_relay.stores.redis.lines import Lines
 from sse_relay.stores.redis.listing import newest_first
 from sse_relay.stores.redis.options import Options
+from sse_relay.stores.redis.pages import INFO, page_of
 from sse_relay.stores.redis.replies import appended, opened_as, require_found
 from sse_relay.stores.redis.scripts import Script, load
 from sse_relay.stores.redis.snapshot import Snapshot
@@ -44,12 +45,9 @@ from sse_relay.wire.encoder import encode_json
 __all__ = ["RedisStore"]
 
 _LISTED_AT_ONCE = 20  # runs of a partition
-_MOST_ENTRIES = 10**9
 _TRIED = 1.0  # seconds for which a run is kept that was only made to try the server
 
-_OPEN, _APPEND, _CANCEL, _END, _READ, _INFO, _LOOKUP, _LIST = map(
-    load, ("open", "append", "cancel", "end", "read", "info", "lookup", "list")
-)
+_OPEN, _APPEND, _CANCEL, _END, _LOOKUP, _LIST = map(load, ("open", "append", "cancel", "end", "lookup", "list"))
 
 
 class RedisStore:
@@ -171,18 +169,14 @@ class RedisStore:
         """Read the records after a place, and the run's state."""
         if limit < 1:
             raise ValueError(f"limit must be 1 or more, not {limit}")
-        limit = min(limit, _MOST_ENTRIES)
-        args = plain(offset_of(after)), plain(limit)
-        (reply,) = await self._reads.call(_READ, [self._keys.run(run_id)], *args, joins=limit)
-        require_found(run_id, reply)
-        _, run, *read = reply
-        page = Snapshot(run).page(0 if after is None else after, limit, *read)
+        one_node = self._lines.topology is None
+        page = await page_of(self._reads, self._keys, run_id, after, limit, one_node=one_node)
         self._followers.learn(page.info)
         return page
 
     async def info(self, run_id: str) -> RunInfo:
         """Tell a run's state."""
-        return self._found(run_id, await self._reads.call(_INFO, [self._keys.run(run_id)]))
+        return self._found(run_id, await self._reads.call(INFO, [self._keys.run(run_id)]))
 
     async def lookup(self, key: str) -> RunInfo | None:
         """Tell the latest run of a key."""

@@ -1,0 +1,134 @@
+"""Pages of logs: one script, or a command of the server's own and the state behind it."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from sse_relay import Cursor, CursorMismatchError, RunNotFoundError
+from sse_relay.stores.protocol import Page
+from sse_relay.stores.redis import RedisStore
+from sse_relay.stores.redis.pages import INFO, READ, page_of
+from sse_relay.stores.redis.scripts import Command, Script
+from sse_relay.testing.stores.under_test import sealed, start
+from tests.stores.redis.servers import Server
+
+MUCH = 1000
+Meanwhile = Callable[[], Awaitable[object]]
+
+
+class Asked:
+    """
+    Calls that are noted.
+
+    Attributes:
+        names: What was called.
+        meanwhile: Done before each state is asked for, once all that was asked before is answered.
+    """
+
+    def __init__(self, store: RedisStore) -> None:
+        self._calls: Any = store._lines.reads
+        self._answered: asyncio.Future[None] | None = None
+        self.names: list[str] = []
+        self.meanwhile: Meanwhile | None = None
+
+    async def call(self, script: Script | Command, keys: Sequence[str], *args: bytes, **how: Any) -> Any:
+        self.names.append(script.name)
+        if script is INFO and self.meanwhile is not None and self._answered is not None:
+            await self._answered
+            await self.meanwhile()
+        self._answered = answered = asyncio.get_running_loop().create_future()
+        reply = await self._calls.call(script, keys, *args, **how)
+        answered.set_result(None)
+        return reply
+
+
+async def read(store: RedisStore, asked: Asked, run_id: str, after: Cursor | int | None, *, one_node: bool) -> Page:
+    return await page_of(asked, store._keys, run_id, after, MUCH, one_node=one_node)  # type: ignore[arg-type]
+
+
+def frame(number: int) -> bytes:
+    return b"data: %d %b\n\n" % (number, b"." * (number * 37 % 300))
+
+
+@pytest.mark.parametrize("on_full", ["fail", "trim"])
+@pytest.mark.parametrize("taken", [False, True])
+def test_both_ways_tell_the_same(on_full: Any, taken: bool, server: Server, prefix: str) -> None:
+    """I3, I4: from every place, of a log of any batches, trimmed or taken over, both tell the same, if not as much."""
+
+    async def main() -> None:
+        store = server.store(prefix, max_events=150 if on_full == "trim" else None, on_full=on_full)
+        grant, last, dice = await start(store), 0, random.Random(5)
+        while last < 300:
+            count = dice.choice([1, 1, 2, 5, 40])
+            await store.append(grant, last + 1, [frame(last + 1 + number) for number in range(count)])
+            last += count
+        if taken:
+            await store.end(grant.run_id, sealed("lost"))
+        plainly = Asked(store)
+        for after in range(last + 1):
+            page = await read(store, plainly, grant.run_id, Cursor(grant.epoch, after), one_node=True)
+            wanted = await read(store, Asked(store), grant.run_id, Cursor(grant.epoch, after), one_node=False)
+            assert (page.info, page.epoch, page.first, page.after) == (
+                wanted.info, wanted.epoch, wanted.first, wanted.after
+            )  # fmt: skip
+            assert list(page.frames) == list(wanted.frames[: len(page.frames)])
+            assert bool(page.frames) is bool(wanted.frames)
+        assert set(plainly.names) == {"XRANGE", "info", "read"}  # what gathers is told by a script only
+        await store.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["another node", "not much"])
+def test_a_script_tells_the_rest(how: str, server: Server, prefix: str) -> None:
+    """Where two calls may be answered by two servers, or little is wanted, it is one script in one round trip."""
+
+    async def main() -> None:
+        store = server.store(prefix)
+        grant = await start(store)
+        await store.append(grant, 1, [frame(number) for number in range(1, 101)])
+        asked, limit = Asked(store), MUCH if how == "another node" else 500
+        page = await page_of(asked, store._keys, grant.run_id, None, limit, one_node=how == "not much")  # type: ignore[arg-type]
+        assert (len(page.frames), asked.names) == (100, [READ.name])
+        await store.aclose()
+
+    asyncio.run(main())
+
+
+def test_what_happens_between_is_told(server: Server, prefix: str) -> None:
+    """I7: between the entries and the state a log may grow, end, be rolled back or vanish: nothing is spliced."""
+
+    async def main() -> None:
+        store, client = server.store(prefix), server.client()
+        grant = await start(store)
+        name, begin = store._keys.run(grant.run_id), Cursor(grant.epoch, 0)
+        await store.append(grant, 1, [frame(number) for number in range(1, 101)])
+        asked = Asked(store)
+
+        async def grows() -> None:
+            await store.append(grant, 101, [frame(101)])
+
+        async def is_rolled_back() -> None:
+            await client.hset(name, mapping={"last": 60, "stored": 60, "epochs": f"{grant.epoch}:59,another-epoch"})
+
+        async def vanishes() -> None:
+            await client.delete(name)
+
+        asked.meanwhile = grows
+        page = await read(store, asked, grant.run_id, begin, one_node=True)
+        assert (len(page.frames), page.info.last_offset) == (100, 101)
+        asked.meanwhile = is_rolled_back
+        page = await read(store, asked, grant.run_id, begin, one_node=True)
+        assert (page.epoch, page.last, page.info.last_offset) == (grant.epoch, 59, 60)
+        with pytest.raises(CursorMismatchError):
+            await read(store, asked, grant.run_id, Cursor(grant.epoch, 60), one_node=True)
+        asked.meanwhile = vanishes
+        with pytest.raises(RunNotFoundError):
+            await read(store, asked, grant.run_id, begin, one_node=True)
+        await client.aclose()
+        await store.aclose()
+
+    asyncio.run(main())
