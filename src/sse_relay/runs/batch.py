@@ -1,8 +1,10 @@
 """Stored records → what their readers take: events or native bytes, whose ids are their cursors."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, final
 
 from sse_relay.exceptions import StoreContractError
@@ -104,13 +106,13 @@ class Batch:
 
 
 def _ranges(frames: Sequence[bytes], first: int) -> Iterator[tuple[int, Sequence[bytes]]]:
-    """Divide frames until each part is a chunk, or a single frame."""
-    if len(frames) > 1 and sum(map(len, frames)) > _MAX_CHUNK:
-        middle = len(frames) // 2
-        yield from _ranges(frames[:middle], first)
-        yield from _ranges(frames[middle:], first + middle)
-    elif frames:
-        yield first, frames
+    """Divide frames into chunks, each as long as it may be, or a single frame."""
+    ends = list(accumulate(map(len, frames)))
+    begin = size = 0
+    while begin < len(frames):
+        end = max(bisect_right(ends, size + _MAX_CHUNK, begin), begin + 1)
+        yield first + begin, frames[begin:end]
+        begin, size = end, ends[end - 1]
 
 
 def _decoded(frames: Sequence[bytes], prefix: str, first: int) -> list[ServerSentEvent]:
