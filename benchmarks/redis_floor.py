@@ -119,10 +119,20 @@ class BareLink(asyncio.Protocol):
         self._transport.close()
 
 
-async def bare_publish(url: str, count: int, pause: float) -> list[float]:
-    """Publish and hear so many messages on two connections of this process; tell how long each took."""
+async def bare_publish(url: str, count: int, pause: float, sha: bytes | None = None) -> list[float]:
+    """
+    Publish and hear so many messages on two connections of this process; tell how long each took.
+
+    Args:
+        url: The server.
+        count: How many.
+        pause: Seconds before each.
+        sha: The packed script, which keeps the message and then publishes it; None: it is published only.
+    """
     hearing, telling = await connected(url), await connected(url)
     said = command(b"PUBLISH", b"channel", FRAME)
+    if sha is not None:
+        said = command(b"EVALSHA", sha, b"2", b"log", b"channel", FRAME)
     heard = len(command(b"message", b"channel", FRAME))
     seconds: list[float] = []
     try:

@@ -112,19 +112,22 @@ CASES = {BARE: bare_acknowledged, OURS: acknowledged}
 
 
 def slow_table(runner: asyncio.Runner, server: Server, *, count: int, rounds: int) -> Table:
-    """Measure one slow run beside a bare PUBLISH, in turns."""
+    """Measure one slow run beside a bare PUBLISH, and beside the least script that also keeps what it publishes."""
     table = Table(
         f"One slow run: μs from yield to viewer ({server.name})",
-        ("", "a bare PUBLISH, p50", "p99", "Relay, p50", "p99", f"p50 {TIMES}", "target"),
+        ("", "a bare PUBLISH, p50", "p99", "a bare script, p50", "p99", "Relay, p50", "p99", f"p50 {TIMES}", "target"),
     )
+    sha = str(server.client.script_load(PACKED)).encode()
     for name, url in (("Unix socket", server.unix), ("loopback TCP", server.tcp)):
         bare: list[tuple[float, float]] = []
+        kept: list[tuple[float, float]] = []
         ours: list[tuple[float, float]] = []
         for _ in range(rounds):
             bare.append(milliseconds(runner.run(bare_publish(url, count, _PAUSE))))
+            kept.append(milliseconds(runner.run(bare_publish(url, count, _PAUSE, sha))))
             ours.append(milliseconds(runner.run(seen(url, count))))
         ratio = median(mine[0] / its[0] for mine, its in zip(ours, bare, strict=True))
-        cells = [rounded(1000 * median(part), 0) for found in (bare, ours) for part in zip(*found, strict=True)]
+        cells = [rounded(1000 * median(part), 0) for found in (bare, kept, ours) for part in zip(*found, strict=True)]
         table.add(name, *cells, rounded(ratio), at_most(2, ratio, TIMES))
     return table
 
