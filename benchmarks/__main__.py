@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import combinators, dialects, over_http, redis_relay, relay, tool_arguments, wire
+from benchmarks import combinators, dialects, observing, over_http, redis_relay, relay, tool_arguments, wire
 from benchmarks.measure import Table
 from benchmarks.report import check, machine, write
 
@@ -16,6 +16,7 @@ TABLES: dict[str, Callable[..., list[Table]]] = {
     "dialects": dialects.tables,
     "http": over_http.tables,
     "relay": relay.tables,
+    "observability": observing.tables,
     "arguments": tool_arguments.tables,
     "redis": redis_relay.tables,
 }

@@ -147,7 +147,7 @@ def test_the_public_names_need_no_extra(clean_python: Path, tmp_path: Path) -> N
     assert int(run(clean_python, code, cwd=tmp_path)) > 0
 
 
-@pytest.mark.parametrize("module", ["wire", "dialects", "combinators", "adapters.asgi", "testing"])
+@pytest.mark.parametrize("module", ["wire", "dialects", "combinators", "adapters.asgi", "observability", "testing"])
 def test_a_module_without_a_vendor_needs_no_extra(module: str, clean_python: Path, tmp_path: Path) -> None:
     """Every module that no vendor's package is behind imports with nothing but the two dependencies."""
     run(clean_python, f"import sse_relay.{module}", cwd=tmp_path)

@@ -13,6 +13,7 @@ sse_relay makes a language model's stream durable, resumable, cancellable, and c
     ├── runs           a run: one producer, detached from any request
     ├── adapters       the HTTP edge: any ASGI framework, Starlette, FastAPI
     ├── client         the other end: read a stream that resumes by itself
+    ├── observability  spans, metrics, or an observer of your own; no cost when off
     ├── testing        laws, faults and a virtual clock for your own tests
     ├── demo           see it run: python -m sse_relay demo
     └── commands, cli  the command line

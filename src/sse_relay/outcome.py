@@ -218,10 +218,11 @@ class ErrorCatalog:
 
     def _info(self, exc: BaseException, entry: _Entry) -> ErrorInfo:
         error_id = secrets.token_hex(16)
+        fields = {"code": entry.code, "error_id": error_id}
         if entry is _UNKNOWN and not isinstance(exc, SSERelayError):
-            _logger.error("stream failed (%s, error_id=%s)", entry.code, error_id, exc_info=exc)
+            _logger.error("stream failed (%s, error_id=%s)", entry.code, error_id, exc_info=exc, extra=fields)
         else:
-            _logger.warning("stream failed (%s, error_id=%s): %r", entry.code, error_id, exc)
+            _logger.warning("stream failed (%s, error_id=%s): %r", entry.code, error_id, exc, extra=fields)
         return ErrorInfo(entry.code, _message(entry, exc), error_id, entry.http_status)
 
 
@@ -246,7 +247,7 @@ def _message(entry: _Entry, exc: BaseException) -> str:
         if not isinstance(message, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"a message must be text, not {type(message).__qualname__}")  # noqa: TRY301
     except Exception:
-        _logger.exception("the message of error code %s could not be made", entry.code)
+        _logger.exception("the message of error code %s could not be made", entry.code, extra={"code": entry.code})
         return "An error occurred."
     return message
 

@@ -108,3 +108,9 @@ def test_many_records_are_read_as_one_by_one(said: list[tuple[str, str | None]])
         for event in EventDecoder().feed(b"id: an-epoch:%d\n%b" % (offset, one))
     ]
     assert whole == alone
+
+
+def test_what_is_cut_came_when_the_whole_did() -> None:
+    """The time at which records came, for whoever measures, is that of whatever is left of them."""
+    assert Batch(page(), 3, heard_at=7.5).after(2).heard_at == 7.5
+    assert Batch(page()).after(2).heard_at == 0.0

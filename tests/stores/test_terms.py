@@ -47,7 +47,7 @@ def test_an_opening_asks_for_nothing_by_itself() -> None:
     assert said.pop("metadata") == {}
     assert said == {
         "lease": 1, "replaced": SEAL, "lapsed": SEAL, "run_id": None, "key": None, "on_conflict": "reject",
-        "idempotency_key": None, "fingerprint": "", "dialect": "native", "claim": "",
+        "idempotency_key": None, "fingerprint": "", "dialect": "native", "claim": "", "trace": "",
     }  # fmt: skip
 
 

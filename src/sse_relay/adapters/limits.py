@@ -130,7 +130,10 @@ class LimitedResponse:
             async with asyncio.timeout(every):
                 return await self._allowed()
         except Exception:
-            _logger.exception("authorize failed for a viewer of run %s, whose viewing ends", self._events.run_id)
+            run_id = self._events.run_id
+            _logger.exception(
+                "authorize failed for a viewer of run %s, whose viewing ends", run_id, extra={"run_id": run_id}
+            )
             return False
 
 

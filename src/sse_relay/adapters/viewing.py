@@ -94,7 +94,10 @@ class Viewer:
                 elif not events.done:
                     await self._write(self._beat())
         except _CUT_OFF as error:
-            _logger.warning("a viewer of run %s was cut off (%r); it may resume", self._events.run_id, error)
+            run_id = self._events.run_id
+            _logger.warning(
+                "a viewer of run %s was cut off (%r); it may resume", run_id, error, extra={"run_id": run_id}
+            )
         finally:
             if self._timer is not None:
                 self._timer.cancel()

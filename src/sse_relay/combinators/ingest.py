@@ -210,5 +210,8 @@ def _logged(outcome: Outcome, said: object) -> Outcome:
     error = outcome.error and replace(outcome.error, error_id=secrets.token_hex(16))
     if error is not None:
         words = _in_short.repr(said)
-        _logger.warning("a provider's stream failed (%s, error_id=%s): %s", error.code, error.error_id, words)
+        fields = {"code": error.code, "error_id": error.error_id}
+        _logger.warning(
+            "a provider's stream failed (%s, error_id=%s): %s", error.code, error.error_id, words, extra=fields
+        )
     return replace(outcome, error=error)

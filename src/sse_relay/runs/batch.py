@@ -29,6 +29,7 @@ class Batch:
     Args:
         page: The records.
         number: Its place in its window.
+        heard_at: When it came into its window; 0: nobody asks, or it has none.
 
     Attributes:
         page: The records.
@@ -36,15 +37,17 @@ class Batch:
         first: The offset of the first one.
         last: The offset of the last one; of an empty page, where the reader stands.
         number: Its place in its window; -1: it has none.
+        heard_at: As above.
         outcome: How the run ended, if the last record here is its last one.
         decoded: The events, once somebody has asked for them.
     """
 
-    __slots__ = ("_native", "decoded", "epoch", "first", "last", "number", "outcome", "page")
+    __slots__ = ("_native", "decoded", "epoch", "first", "heard_at", "last", "number", "outcome", "page")
 
-    def __init__(self, page: Page, number: int = -1) -> None:
+    def __init__(self, page: Page, number: int = -1, heard_at: float = 0.0) -> None:
         info = page.info
         self.number: int = number
+        self.heard_at: float = heard_at
         self.page: Page = page
         self.epoch: str = page.epoch
         self.first: int = page.first
@@ -87,7 +90,8 @@ class Batch:
         seen = offset + 1 - self.first
         if seen <= 0:
             return self
-        cut = Batch(replace(self.page, first=offset + 1, frames=self.page.frames[seen:], after=offset), self.number)
+        page = replace(self.page, first=offset + 1, frames=self.page.frames[seen:], after=offset)
+        cut = Batch(page, self.number, self.heard_at)
         if self.decoded is not None:
             cut.decoded = self.decoded[seen:]  # a window has no gaps
         return cut

@@ -79,7 +79,7 @@ class StartRequest:
         if self.run_id is not None and not is_run_id(self.run_id):
             raise ValueError(f"run_id must be 1 to 128 of A-Z a-z 0-9 _ . {{ }} : -, not {self.run_id!r:.80}")
 
-    async def open(self, store: StreamStore, lease: float) -> tuple[Opened, float]:
+    async def open(self, store: StreamStore, lease: float, trace: str = "") -> tuple[Opened, float]:
         """
         Claim the run.
 
@@ -91,7 +91,7 @@ class StartRequest:
         Raises:
             StoreUnavailableError: The store did not answer at all. If it made a run nevertheless, its lease will pass.
         """
-        opening = self._opening(store, lease)
+        opening = self._opening(store, lease, trace)
         loop = asyncio.get_running_loop()
         try:
             for pause in _PAUSES:
@@ -105,7 +105,7 @@ class StartRequest:
         except IdempotencyConflictError as error:
             raise IdempotencyConflictError(self.idempotency_key or "", error.run_id) from None
 
-    def _opening(self, store: StreamStore, lease: float) -> Opening:
+    def _opening(self, store: StreamStore, lease: float, trace: str = "") -> Opening:
         said: dict[str, object] = json.loads(encode_json(dict(self.metadata))) if self.metadata else {}
         idempotency_key = self.idempotency_key
         fingerprint = ""
@@ -126,4 +126,5 @@ class StartRequest:
             metadata=said,
             dialect=self.dialect.name,
             claim=secrets.token_hex(16),
+            trace=trace,
         )

@@ -18,6 +18,7 @@ from sse_relay.combinators.stage import Stage
 from sse_relay.combinators.terminal import guard_terminal
 from sse_relay.dialects.native import Native
 from sse_relay.dialects.protocol import Dialect, RenderContext, TerminalPart
+from sse_relay.observability.protocol import RunObserver
 from sse_relay.outcome import ErrorCatalog, ErrorInfo, Outcome
 from sse_relay.runs.lease import Lease
 from sse_relay.runs.writer import UNAVAILABLE, Writer
@@ -54,6 +55,7 @@ class Production:
         errors: What clients learn of exceptions.
         timeout: The longest that the run may take, in seconds.
         idle: The longest silence of the source, in seconds.
+        observer: Hears of appends, and of what stops the source.
 
     Attributes:
         lease: That right, as it stands.
@@ -72,9 +74,11 @@ class Production:
         errors: ErrorCatalog,
         timeout: float | None = None,
         idle: float | None = None,
+        observer: RunObserver | None = None,
     ) -> None:
         self.lease: Lease = Lease(grant, sent_at, self)
-        self._writer = Writer(store, self.lease, spawn, self._stop_as)
+        self._writer = Writer(store, self.lease, spawn, self._stop_as, observer)
+        self._observer = observer
         self._token = token
         self._timeout = timeout
         self._stage, self._pump = _staged(source, token, dialect, errors, idle)
@@ -90,10 +94,12 @@ class Production:
         if self._token.cancelled:
             return
         self._stopped_as = outcome
+        if self._observer is not None:
+            self._observer.stopping(reason)
         try:
             self._token.cancel(reason)
         except Exception:  # of a watcher of the application's own: it must not end whoever calls
-            _logger.exception("a watcher of a cancel token failed")
+            _logger.exception("a watcher of a cancel token failed", extra={"run_id": self.lease.grant.run_id})
 
     def lapsed(self) -> None:
         """Produce no more: the right could not be renewed in time. What was read by then may still be stored."""

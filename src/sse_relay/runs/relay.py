@@ -11,6 +11,8 @@ from sse_relay.combinators.stage import positive
 from sse_relay.dialects.native import Native
 from sse_relay.dialects.protocol import Dialect
 from sse_relay.exceptions import DrainingError, InvalidCursorError, RunExpiredError
+from sse_relay.observability.protocol import Observer
+from sse_relay.observability.shield import shielded
 from sse_relay.outcome import ErrorCatalog, Outcome
 from sse_relay.runs.opening import StartRequest, require_run_id
 from sse_relay.runs.reaper import Reaper
@@ -46,8 +48,11 @@ class Relay:
         errors: What clients learn of exceptions; None: the built-in entries.
         on_transition: Told of each start and end, by the relay that made it so, at most once each; sync or async, for
             5 seconds at most. What it raises is logged.
+        observer: Hears what runs and viewers do here, such as `sse_relay.observability.OpenTelemetry`; None: nobody
+            does, at no cost.
 
     Raises:
+        TypeError: The observer is none.
         ValueError: The lease is not positive.
 
     Example:
@@ -69,15 +74,17 @@ class Relay:
         lease: float = 10.0,
         errors: ErrorCatalog | None = None,
         on_transition: OnTransition | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._store: StreamStore = MemoryStore() if store is None else store
         self._tasks = Tasks()
-        self._transitions = Transitions(on_transition, self._tasks.spawn)
-        self._tail = Tail(self._store, self._tasks.spawn)
+        self._observer = None if observer is None else shielded(observer)
+        self._transitions = Transitions(on_transition, self._tasks.spawn, self._observer)
+        self._tail = Tail(self._store, self._tasks.spawn, observed=observer is not None)
         self._reaper = Reaper(self._store, positive("lease", lease), self._ended)
         self._supervisor = Supervisor(
             store=self._store, lease=lease, errors=errors or ErrorCatalog(), tasks=self._tasks, tail=self._tail,
-            reaper=self._reaper, transitions=self._transitions,
+            reaper=self._reaper, transitions=self._transitions, observer=self._observer,
         )  # fmt: skip
         self._open = False
 
@@ -161,7 +168,7 @@ class Relay:
             after = Cursor.parse(after)
         elif after is not None and not isinstance(after, Cursor) and (type(after) is not int or after < 0):
             raise InvalidCursorError(after)
-        return Subscription(self._store, self._tail, self._reaper.look, run_id, after)
+        return Subscription(self._store, self._tail, self._reaper.look, run_id, after, observer=self._observer)
 
     async def cancel(self, run_id: str, reason: str = "user", grace: float = 5.0) -> RunInfo:
         """

@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from operator import length_hint
+from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from sse_relay.exceptions import CursorMismatchError, StoreContractError
+from sse_relay.observability.protocol import Observer, ViewerObserver
 from sse_relay.runs.batch import Batch
 from sse_relay.runs.opening import require_run_id
 from sse_relay.runs.seat import Seat
@@ -42,7 +44,8 @@ class Subscription:
 
     __slots__ = (
         "_after", "_doubts", "_ended", "_epoch", "_fruitless", "_info", "_look", "_looked", "_next", "_nudged",
-        "_pending", "_ready", "_seat", "_seen", "_store", "_tail", "_window", "done", "outcome", "run_id",
+        "_observer", "_pending", "_ready", "_seat", "_seen", "_store", "_tail", "_viewer", "_window", "done", "outcome",
+        "run_id",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +55,8 @@ class Subscription:
         look: Callable[[str], Awaitable[object]],
         run_id: str,
         after: Cursor | int | None,
+        *,
+        observer: Observer | None = None,
     ) -> None:
         self.run_id: str = run_id
         self.outcome: Outcome | None = None
@@ -60,6 +65,8 @@ class Subscription:
         self._tail = tail
         self._look = look
         self._after = after
+        self._observer = observer
+        self._viewer: ViewerObserver | None = None
         self._info: RunInfo | None = None
         self._window: Window | None = None
         self._seat: Seat | None = None
@@ -128,7 +135,8 @@ class Subscription:
                 self._rise()
                 raise
             # What nearly every wake-up brings: one batch, right behind the last, and no more. _step would do the same.
-            if self._pending is not None or (window := self._window) is None or not window.is_whole:
+            window = self._window
+            if self._pending is not None or self._viewer is not None or window is None or not window.is_whole:
                 continue
             batch = window.newest
             if batch is None:
@@ -161,6 +169,8 @@ class Subscription:
             self._leave()
             raise
         self._info = page.info
+        if self._observer is not None:
+            self._viewer = self._observer.viewer_joined(self.run_id, page.info.trace)
         self._seat = Seat()
         window.note(page.info)
         self._doubts = window.doubts
@@ -269,6 +279,8 @@ class Subscription:
             raise StoreContractError(f"run {self.run_id}: after record {self._seen} came a page from {batch.first}")
         self._epoch, self._seen = batch.epoch, batch.last
         self._next = batch.number + 1
+        if self._viewer is not None:
+            _tell(self._viewer, batch)
         if batch.outcome is not None:
             self._ended = batch.outcome
             self.done = True
@@ -287,8 +299,19 @@ class Subscription:
         self._rise()
         self._window = None
         self._tail.leave(self.run_id, window)
+        viewer, self._viewer = self._viewer, None
+        if viewer is not None:
+            viewer.left(self.outcome)
 
 
 def _tells(batch: Batch) -> bool:
     """Whether there is anything in a batch to show: records, or a gap."""
     return batch.last >= batch.first or batch.has_gap
+
+
+def _tell(viewer: ViewerObserver, batch: Batch) -> None:
+    if batch.has_gap:
+        viewer.gap(batch.page.after, batch.first)
+    if frames := batch.page.frames:
+        seconds = perf_counter() - batch.heard_at if batch.heard_at else None
+        viewer.delivered(len(frames), sum(map(len, frames)), seconds)

@@ -7,12 +7,14 @@ callback: a task that is cancelled before its first step runs no ``finally``.
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import cast
 
 from sse_relay.combinators.cancellation import CancelToken
 from sse_relay.exceptions import DrainingError, SSERelayError
+from sse_relay.observability.protocol import Observer, RunObserver
 from sse_relay.outcome import ErrorCatalog, Outcome
 from sse_relay.runs.lease import LeaseKeeper
 from sse_relay.runs.opening import StartRequest
@@ -31,13 +33,15 @@ _SHUTDOWN = Outcome("lost", "shutdown")
 
 
 class _Live:
-    """One run that is produced here."""
+    """One run that is produced here; its outcome, as far as it is known here."""
 
-    __slots__ = ("info", "production")
+    __slots__ = ("info", "observer", "outcome", "production")
 
-    def __init__(self, info: RunInfo, production: Production) -> None:
+    def __init__(self, info: RunInfo, production: Production, observer: RunObserver | None) -> None:
         self.info = info
         self.production = production
+        self.observer = observer
+        self.outcome: Outcome | None = None
 
     def hear(self, wake: Wake) -> None:
         """Take word of the run: somebody wants it to stop, or took it over."""
@@ -85,6 +89,7 @@ class Supervisor:
         tail: Tail,
         reaper: Reaper,
         transitions: Transitions,
+        observer: Observer | None = None,
     ) -> None:
         self.draining: bool = False
         self.closing: bool = False
@@ -95,6 +100,7 @@ class Supervisor:
         self._tail = tail
         self._reaper = reaper
         self._transitions = transitions
+        self._observer = observer
         self._keeper = LeaseKeeper(store, lease, tasks.spawn)
         self._claims: dict[asyncio.Task[None], _Claim] = {}
         self._live: dict[asyncio.Task[None], _Live] = {}
@@ -148,17 +154,33 @@ class Supervisor:
         self._tail.require_open()
         if self.draining:
             raise DrainingError
-        opened, sent_at = await request.open(self._store, self._lease)
+        observer = None if self._observer is None else self._observer.run_starting(request.key, request.dialect.name)
+        if observer is None:
+            return await self._open(request, None)
+        try:
+            return await self._open(request, observer)
+        except BaseException as error:
+            observer.refused(error)
+            raise
+
+    async def _open(self, request: StartRequest, observer: RunObserver | None) -> tuple[RunInfo, _Live | None]:
+        opened, sent_at = await request.open(self._store, self._lease, "" if observer is None else observer.trace)
         if opened.ended is not None:
             self._transitions.tell(opened.ended)
         if opened.grant is not None and self.closing:
             await self._reaper.end(opened.info.id, _SHUTDOWN)
             raise DrainingError
         if opened.grant is None or opened.info.outcome is not None:
+            if observer is not None:
+                observer.joined(opened.info.id, opened.info.trace)
             return opened.info, None
-        return opened.info, self._produce(opened.info, opened.grant, sent_at, request)
+        return opened.info, self._produce(opened.info, opened.grant, sent_at, request, observer)
 
-    def _produce(self, info: RunInfo, grant: Grant, sent_at: float, request: StartRequest) -> _Live:
+    def _produce(
+        self, info: RunInfo, grant: Grant, sent_at: float, request: StartRequest, observer: RunObserver | None
+    ) -> _Live:
+        if observer is not None:
+            observer.started(info.id)
         token = CancelToken()
         production = Production(
             self._store,
@@ -171,8 +193,9 @@ class Supervisor:
             errors=self._errors,
             timeout=request.timeout,
             idle=request.idle_timeout,
+            observer=observer,
         )
-        live = _Live(info, production)
+        live = _Live(info, production, observer)
         self._live[_current_task()] = live
         self._keeper.hold(production.lease)
         self._tail.produce(info.id, live.hear)
@@ -183,12 +206,16 @@ class Supervisor:
         try:
             outcome, unsealed = await live.production.run(), live.production.unsealed
         except Exception as error:  # of the store, or of this library: the run still has to end
-            _logger.exception("run %s: its producer failed", live.info.id)
+            _logger.exception("run %s: its producer failed", live.info.id, extra={"run_id": live.info.id})
             outcome, unsealed = None, self._errors.outcome_of(error)
         if outcome is not None:
+            live.outcome = outcome
             self._transitions.tell(await self._info(live.info, outcome))
         elif unsealed is not None:
-            await self._end(live.info, unsealed)
+            await self._end(live, unsealed)
+        elif live.observer is not None and live.outcome is None:  # somebody else has ended it
+            with suppress(SSERelayError):
+                live.outcome = (await self._store.info(live.info.id)).outcome
 
     async def _info(self, info: RunInfo, outcome: Outcome) -> RunInfo:
         try:
@@ -198,18 +225,24 @@ class Supervisor:
 
     async def _shut_down(self, live: _Live) -> None:
         live.production.stop("shutdown", _SHUTDOWN)
-        await self._end(live.info, _SHUTDOWN)
+        await self._end(live, _SHUTDOWN)
 
-    async def _end(self, info: RunInfo, outcome: Outcome) -> None:
+    async def _end(self, live: _Live, outcome: Outcome) -> None:
+        run_id = live.info.id
         try:
-            await self._reaper.end(info.id, outcome)
+            live.outcome = (await self._reaper.end(run_id, outcome)).outcome
         except SSERelayError as error:
-            _logger.warning("run %s could not be sealed %s (%r); its lease will pass", info.id, outcome.status, error)
+            fields = {"run_id": run_id, "status": outcome.status}
+            _logger.warning(
+                "run %s could not be sealed %s (%r); its lease will pass", run_id, outcome.status, error, extra=fields
+            )
 
     def _gone(self, task: "asyncio.Task[None]") -> None:
         if (live := self._live.pop(task, None)) is not None:
             self._keeper.let_go(live.production.lease)
             self._tail.produced(live.info.id)
+            if live.observer is not None:
+                live.observer.ended(live.outcome)
             if task.cancelled():
                 self._tasks.spawn(live.production.aclose())
         elif (claim := self._claims.pop(task, None)) is not None:  # cancelled before its first step

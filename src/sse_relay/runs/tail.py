@@ -12,6 +12,7 @@ They are given some time to come back; one who looks waits for all who view the 
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from time import perf_counter
 from typing import Any
 
 from sse_relay.exceptions import CursorMismatchError, DrainingError, SSERelayError, StoreUnavailableError
@@ -39,11 +40,13 @@ class Tail:
     Args:
         store: Whom to hear.
         spawn: Starts a task.
+        observed: Whether to note when records arrive.
     """
 
-    def __init__(self, store: StreamStore, spawn: Spawn) -> None:
+    def __init__(self, store: StreamStore, spawn: Spawn, *, observed: bool = False) -> None:
         self._store = store
         self._spawn = spawn
+        self._observed = observed
         self._windows: dict[str, Window] = {}
         self._producers: dict[str, Callable[[Wake], None]] = {}
         self._follower: Follower | None = None
@@ -95,7 +98,7 @@ class Tail:
             return
         if wake.page is not None:
             window.heard = True
-            window.add(wake.page)
+            window.add(wake.page, perf_counter() if self._observed else 0.0)
         elif wake.cancel is None and wake.taken is None:
             window.heard = True
             self._look(wake.run_id, window)
@@ -167,10 +170,10 @@ class Tail:
 
     async def _read_on(self, run_id: str, window: Window, after: Cursor) -> None:
         page = await self._store.read(run_id, after, limit=_GLANCE)
-        window.add(page)
+        window.add(page, perf_counter() if self._observed else 0.0)
         while page.frames and page.last < page.info.last_offset:
             page = await self._store.read(run_id, Cursor(page.epoch, page.last))
-            window.add(page)
+            window.add(page, perf_counter() if self._observed else 0.0)
 
     async def _bear(self, run_id: str, window: Window) -> None:
         """Wait until the log has again what was seen of it; else every viewer has to look for itself."""

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
 from typing import Any
 
+from sse_relay.observability.protocol import Observer
+from sse_relay.outcome import Outcome
 from sse_relay.stores.protocol import RunInfo
 
 __all__ = ["OnTransition", "Transitions"]
@@ -25,17 +27,26 @@ class Transitions:
     Args:
         callback: The function; None: nobody is told.
         spawn: Starts a task.
+        observer: Hears at once of each end; None: nobody does.
     """
 
     def __init__(
-        self, callback: OnTransition | None, spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+        self,
+        callback: OnTransition | None,
+        spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
+        observer: Observer | None = None,
     ) -> None:
         self._callback = callback
         self._spawn = spawn
+        self._observer = observer
         self._telling: dict[str, asyncio.Task[None]] = {}
 
     def tell(self, info: RunInfo) -> None:
         """Tell of one transition."""
+        if info.outcome is not None:
+            _log(info.id, info.outcome)
+            if self._observer is not None:
+                self._observer.run_ended(info.id, info.outcome, info.updated_at - info.created_at)
         if self._callback is None:
             return
         telling = self._spawn(self._tell(self._callback, info, self._telling.get(info.id)))
@@ -55,8 +66,23 @@ class Transitions:
                 if isawaitable(telling):
                     await telling
         except Exception:
-            _logger.exception("on_transition failed for run %s (%s)", info.id, info.status)
+            fields = {"run_id": info.id, "status": info.status}
+            _logger.exception("on_transition failed for run %s (%s)", info.id, info.status, extra=fields)
 
     def _told(self, run_id: str, telling: "asyncio.Task[None]") -> None:
         if self._telling.get(run_id) is telling:
             del self._telling[run_id]
+
+
+def _log(run_id: str, outcome: Outcome) -> None:
+    """Say how a run ended: what its source failed with was logged where nobody knew of the run, by the error's id."""
+    level = logging.DEBUG if outcome.error is None else logging.INFO
+    if _logger.isEnabledFor(level):
+        error = outcome.error
+        fields = {
+            "run_id": run_id,
+            "status": outcome.status,
+            "code": error and error.code,
+            "error_id": error and error.error_id,
+        }
+        _logger.log(level, "run %s ended: %s", run_id, outcome.status, extra=fields)

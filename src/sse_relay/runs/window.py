@@ -82,14 +82,14 @@ class Window:
         if self._know(info):
             self.notify()
 
-    def add(self, page: Page) -> None:
-        """Take records, in whatever order, and however often, they are heard of."""
+    def add(self, page: Page, heard_at: float = 0.0) -> None:
+        """Take records, in whatever order, and however often, they are heard of; 0: nobody asks when."""
         self._know(page.info)
         batches, newest = self._batches, self.newest
         if page.frames and (newest is None or page.epoch != newest.epoch or page.last > newest.last):
             if page.after != page.first - 1:
                 page = replace(page, after=page.first - 1)  # of a gap the store tells
-            self.newest = Batch(page, self._dropped + len(batches))
+            self.newest = Batch(page, self._dropped + len(batches), heard_at)
             self.is_whole = page.info is self.info and page.last == page.info.last_offset and not self.is_closed
             batches.append(self.newest)
             self._size += sum(map(len, page.frames))

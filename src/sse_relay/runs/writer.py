@@ -13,9 +13,11 @@ again: its producer is gone. The run is running again in the store, nobody renew
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from time import perf_counter
 from typing import Any
 
 from sse_relay.exceptions import StoreUnavailableError
+from sse_relay.observability.protocol import RunObserver
 from sse_relay.outcome import ErrorInfo, Outcome
 from sse_relay.runs.deadline import Deadline
 from sse_relay.runs.lease import Lease
@@ -48,6 +50,7 @@ class Writer:
         lease: The right to write it.
         spawn: Starts a task that somebody waits for.
         stop: Stops the source; the run then ends so.
+        observer: Hears of each append.
 
     Attributes:
         cut: How the run ends, because the log has no room for all that was said.
@@ -55,8 +58,8 @@ class Writer:
     """
 
     __slots__ = (
-        "_busy", "_deadline", "_lease", "_loop", "_outbox", "_patience", "_room", "_seal", "_sealed", "_spawn", "_stop",
-        "_store", "_task", "_unsure", "cut", "unsealed",
+        "_busy", "_deadline", "_lease", "_loop", "_observer", "_outbox", "_patience", "_room", "_seal", "_sealed",
+        "_spawn", "_stop", "_store", "_task", "_unsure", "cut", "unsealed",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +68,7 @@ class Writer:
         lease: Lease,
         spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
         stop: Callable[[Outcome], None],
+        observer: RunObserver | None = None,
     ) -> None:
         self.cut: Outcome | None = None
         self.unsealed: Outcome | None = None
@@ -72,6 +76,7 @@ class Writer:
         self._lease = lease
         self._spawn = spawn
         self._stop = stop
+        self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox()
         self._unsure: tuple[int, Sequence[bytes], Seal | None] | None = None  # an append of unknown fate
@@ -187,13 +192,20 @@ class Writer:
             first, frames = self._outbox.next()
             self._unsure = first, frames, self._seal if first + len(frames) == self._outbox.end else None
         first, frames, seal = self._unsure
+        observer, began = self._observer, 0.0
+        if observer is not None:
+            began = perf_counter()
         sent_at = self._loop.time()
         try:
             with deadline:
                 answered = await self._store.append(self._lease.grant, first, frames, seal)
         except (StoreUnavailableError, TimeoutError):
+            if observer is not None:
+                observer.appended(0, 0, perf_counter() - began, "unavailable")
             return False
         self._unsure = None
+        if observer is not None:
+            _tell(observer, answered.answer, frames, perf_counter() - began)
         self._hear(answered, sent_at, first - 1 + len(frames), seal)
         return True
 
@@ -217,3 +229,10 @@ class Writer:
         if not self._outbox.settle(last_offset):
             self.unsealed = _ROLLED_BACK
             self._stop(_ROLLED_BACK)
+
+
+def _tell(observer: RunObserver, answer: Answer, frames: Sequence[bytes], seconds: float) -> None:
+    if answer is Answer.OK or answer is Answer.DUPLICATE:
+        observer.appended(len(frames), sum(map(len, frames)), seconds, None)
+    else:
+        observer.appended(0, 0, seconds, answer.value)

@@ -92,7 +92,7 @@ class RunLog:
         """Take a snapshot."""
         return RunInfo(
             self.id, self.opening.key, self.status, self._epochs[-1], self.last_offset, self.outcome, self.created_at,
-            self.updated_at, self._metadata, self.opening.dialect, joined,
+            self.updated_at, self._metadata, self.opening.dialect, joined, self.opening.trace,
         )  # fmt: skip
 
     def touch(self, now: float) -> None:

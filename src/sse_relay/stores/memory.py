@@ -223,7 +223,7 @@ class MemoryStore:
             try:
                 on_wake(wake)
             except Exception:
-                _logger.exception("a follower of run %s failed", wake.run_id)
+                _logger.exception("a follower of run %s failed", wake.run_id, extra={"run_id": wake.run_id})
 
 
 class _Follower:

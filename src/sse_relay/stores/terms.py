@@ -48,6 +48,7 @@ class RunInfo:
         metadata: The caller's own, as JSON gives it back.
         dialect: What its source speaks.
         joined: Whether a start found the run rather than made it.
+        trace: As its opening.
     """
 
     id: str
@@ -61,6 +62,7 @@ class RunInfo:
     metadata: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     dialect: str = "native"
     joined: bool = False
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Opening:
         metadata: Kept with the run; JSON values.
         dialect: What the source speaks.
         claim: A random token of this call. Asked again with the same `run_id` and claim, it gets the same grant again.
+        trace: What an observer keeps with the run, for those of its viewers: ASCII, a W3C ``traceparent``.
 
     Raises:
         ValueError: The lease is not positive, or `on_conflict` is none of the three.
@@ -118,6 +121,7 @@ class Opening:
     metadata: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     dialect: str = "native"
     claim: str = ""
+    trace: str = ""
 
     def __post_init__(self) -> None:
         if not self.lease > 0:

@@ -34,7 +34,7 @@ def test_an_opening_tells_no_key_from_an_empty_one() -> None:
     nothing = of_opening(Opening(1.0, SEAL, SEAL), "r", 2.0, ("e1", "e2"))
     empty = of_opening(Opening(1.0, SEAL, SEAL, key="", idempotency_key="", metadata={"a": 1}), "r", 2.0, ("e1", "e2"))
     assert (nothing[8:12], empty[8:12]) == ([b"", b"", b"", b""], [b'{"a":1}', b"1", b"", b"1"])
-    assert len(nothing) == len(empty) == 17
+    assert len(nothing) == len(empty) == 18
 
 
 def test_bounds_are_written_only_if_there_are_any() -> None:

@@ -220,6 +220,13 @@ class ForgetsTheDialect(Open):
         return await super().open(replace(opening, dialect="native"))
 
 
+class ForgetsTheTrace(Open):
+    """It keeps no trace."""
+
+    async def open(self, opening: Opening) -> Opened:
+        return await super().open(replace(opening, trace=""))
+
+
 class TellsLessOnPages(Open):
     """What a page tells of the run is not all."""
 
@@ -277,6 +284,7 @@ CASES: list[tuple[StoreLaw, type, str]] = [
     (run_ids_stay_apart, MixesIdsAndKeys, "the state of run 'a:b'"),
     (what_is_said_is_kept, ForgetsMetadata, "the metadata"),
     (what_is_said_is_kept, ForgetsTheDialect, "what was said"),
+    (what_is_said_is_kept, ForgetsTheTrace, "the trace"),
     (what_is_said_is_kept, TellsLessOnPages, "the metadata"),
     (what_is_kept_is_a_copy, KeepsTheCallersDict, "metadata that the caller has changed"),
     (what_is_kept_is_a_copy, KeepsTheCallersList, "frames whose list the caller has emptied"),

@@ -68,6 +68,7 @@ def of_opening(opening: Opening, run_id: str, retention: float, epochs: tuple[st
         *of_seal(opening.lapsed),
         *of_seal(opening.replaced),
         plain(epochs[1]),
+        plain(opening.trace),
     ]
 
 

@@ -162,7 +162,7 @@ def _appended(run_id: str, known: RunInfo | None, told: list[Any], payload: byte
     last = int(first) + int(count) - 1
     info = RunInfo(
         run_id, known.key, "running" if outcome is None else outcome.status, epoch, last, outcome, known.created_at,
-        int(updated) / 1e6, known.metadata, known.dialect,
+        int(updated) / 1e6, known.metadata, known.dialect, trace=known.trace,
     )  # fmt: skip
     return Wake(run_id, Page(info, epoch, int(first), unpack(payload, int(count)), int(first) - 1))
 
@@ -172,4 +172,4 @@ def _tell(ears: Mapping[Follower, OnWake], wake: Wake) -> None:
         try:
             on_wake(wake)
         except Exception:
-            _logger.exception("a follower of run %s failed", wake.run_id)
+            _logger.exception("a follower of run %s failed", wake.run_id, extra={"run_id": wake.run_id})

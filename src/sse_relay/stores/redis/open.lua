@@ -1,7 +1,7 @@
 -- Claim a run. KEYS: the run, then the key's slot, then the idempotency key's, if there are any.
 -- ARGV: id, claim, on_conflict, fingerprint, lease, retention, epoch, dialect, metadata, '1' and the key or '' and '',
 -- '1' if there is an idempotency key, then of the seal for a lapsed run the frame and the outcome, of that for a
--- replaced one too, and an epoch for whichever it is.
+-- replaced one too, an epoch for whichever it is, and the trace or ''.
 local now = clock()
 local claim, policy = ARGV[2], ARGV[3]
 local slot = ARGV[10] == '1' and KEYS[2]
@@ -60,6 +60,9 @@ if slot then
 end
 if start then
   add(fields, 'start', start)
+end
+if ARGV[18] ~= '' then
+  add(fields, 'trace', ARGV[18])
 end
 redis.call('HSET', KEYS[1], 'id', ARGV[1]) -- refused here if memory is full, before a forgotten run is deleted
 redis.call('DEL', KEYS[1], log, recent)

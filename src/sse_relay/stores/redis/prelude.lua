@@ -2,7 +2,7 @@
 --
 -- A run is a hash; its fields: id, key, metadata, dialect, created, updated, lease, kept (the retention), fence, last,
 -- stored, trimmed and size (where logs are bounded), epochs ("first:4,second": the first one ended at 4), outcome,
--- cancel, claim, fingerprint, slot and start (the names that lead to it), ttl (when its log may go).
+-- cancel, claim, fingerprint, slot and start (the names that lead to it), ttl (when its log may go), trace (if any).
 --
 -- Its log is a stream, whose entries are named by their last record and how many they hold, up to the record `stored`;
 -- the records after that are in a string beside it. There small batches gather until they fill a node of the stream:

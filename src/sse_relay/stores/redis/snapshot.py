@@ -54,6 +54,7 @@ class Snapshot:
             MappingProxyType(_parsed(fields["metadata"])) if fields["metadata"] else _NO_METADATA,
             fields["dialect"],
             joined,
+            fields.get("trace", ""),
         )
 
     def page(

@@ -23,6 +23,7 @@ from sse_relay.testing.stores.under_test import (
 
 __all__ = ["laws"]
 
+_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _HOSTILE = (
     "", "a", "A", "a:b", "b", ":", "a:", ":b", "{a}", "{}", "a}b{", "a b", " a", "a\n", "a\r\n", "\0", "a\0b", "*",
     "a*", "?", "[a]", "a/b", "../a", "%61", "a%3Ab", "\\", '"', "'", "None", "null", "0", "-1", "\x7f", "é", "e\u0301",
@@ -125,7 +126,7 @@ async def run_ids_stay_apart(factory: StoreFactory) -> None:
 
 
 async def what_is_said_is_kept(factory: StoreFactory) -> None:
-    """Metadata, key and dialect come back as they were, from every operation that tells of a run."""
+    """Metadata, key, dialect and trace come back as they were, from every operation that tells of a run."""
     metadata: dict[str, Any] = {
         "scope": "tenant",
         "nested": {"list": [1, -2.5, True, False, None, "é\U0001f600\0\n"], "empty": {}, "": []},
@@ -133,7 +134,7 @@ async def what_is_said_is_kept(factory: StoreFactory) -> None:
         "large": 2**53 + 1,
     }
     async with fresh(factory) as under:
-        opened = await under.store.open(opening(key="k", metadata=metadata, dialect="openai-chat"))
+        opened = await under.store.open(opening(key="k", metadata=metadata, dialect="openai-chat", trace=_TRACE))
         run_id = opened.info.id
         told = [opened.info, await under.other.info(run_id), (await under.other.read(run_id)).info]
         told += [info async for info in under.other.runs()]
@@ -141,6 +142,7 @@ async def what_is_said_is_kept(factory: StoreFactory) -> None:
         expect(found is not None, "a key leads nowhere")
         for info in (*told, found):
             expect_equal(info and (info.key, info.dialect), ("k", "openai-chat"), "what was said")
+            expect_equal(info and info.trace, _TRACE, "the trace")
             expect_equal(info and dict(info.metadata), metadata, "the metadata")
             expect_equal(info and replace(info, metadata={}), replace(told[0], metadata={}), "a snapshot")
 
