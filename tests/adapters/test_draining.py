@@ -1,13 +1,15 @@
-"""Drains: a relay for the time that a server runs, and signals that wait for it. Real servers: tests/connections."""
+"""Drains: a relay for the time that a server runs, and signals that wait for it. Real servers: tests/servers."""
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from types import FrameType
 
 import pytest
 
-from sse_relay import CancelToken, DrainingError, Relay
+from sse_relay import CancelToken, DrainingError, Outcome, Relay
 from sse_relay.adapters.asgi import drained_app, draining
 from sse_relay.adapters.messages import Message, Receive, Scope, Send
 from sse_relay.runs.tail import Tail
@@ -200,6 +202,77 @@ def test_a_signal_that_somebody_took_after_us_is_passed_on(heard: Callable[[], H
             signal.signal(signal.SIGTERM, later)
         signal.raise_signal(signal.SIGTERM)
         assert words.said == ["later", "server"]
+
+    asyncio.run(main())
+
+
+def wake_up() -> int:
+    """Tell to which descriptor the interpreter writes signals."""
+    current = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(current, warn_on_full_buffer=False)
+    return current
+
+
+def test_a_loop_that_takes_the_wake_up_back_hears_after_the_drain() -> None:
+    """L8: asyncio takes it for each handler, uvloop whenever it is run anew, as granian does: it is taken again."""
+
+    async def main() -> None:
+        words = Heard()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, words.say, "server")
+        theirs = wake_up()
+        async with draining(Relay(), signals=[signal.SIGTERM]), asyncio.timeout(5):
+            loop.add_signal_handler(signal.SIGUSR1, words.say, "other")
+            assert wake_up() == theirs
+            while wake_up() == theirs:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.001)
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGUSR1)
+            assert await words.has(2) == ["other", "server"]
+
+    asyncio.run(main())
+
+
+def test_two_relays_are_drained() -> None:
+    """L8: where two take one signal both are drained, then the server hears of it; of others it hears once."""
+
+    async def main() -> None:
+        words = Heard()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, words.say, "server")
+        loop.add_signal_handler(signal.SIGUSR1, words.say, "other")
+        relays = Relay(), Relay()
+        ended = list[asyncio.Task[Outcome]]()
+        async with AsyncExitStack() as stack:
+            for relay in relays:
+                await stack.enter_async_context(draining(relay, grace=0.6, signals=[signal.SIGTERM]))
+                run = await relay.start(play("a", silence()))
+                ended.append(asyncio.Task(relay.wait(run.id)))
+                ended[-1].add_done_callback(lambda end: words.say(end.result().status))
+            await asyncio.sleep(0.1)  # both have looked after the wake-up several times
+            signal.raise_signal(signal.SIGUSR1)
+            assert await words.has(1) == ["other"]
+            signal.raise_signal(signal.SIGTERM)
+            assert await words.has(4) == ["other", "lost", "lost", "server"]
+
+    asyncio.run(main())
+
+
+def test_a_wake_up_that_a_loop_took_after_us_stays_its_own() -> None:
+    """L8: uvloop takes a new socket whenever it runs anew, and closes the one before: that is not given back."""
+
+    async def main() -> None:
+        before, after = socket.socketpair(), socket.socketpair()
+        for each in (*before, *after):
+            each.setblocking(False)  # noqa: FBT003 - its name
+        first = signal.set_wakeup_fd(before[1].fileno())
+        async with draining(Relay(), signals=[signal.SIGTERM]):
+            for each in before:
+                each.close()
+            signal.set_wakeup_fd(after[1].fileno())
+        assert signal.set_wakeup_fd(first) == after[1].fileno()
+        for each in after:
+            each.close()
 
     asyncio.run(main())
 

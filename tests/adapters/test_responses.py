@@ -103,8 +103,9 @@ async def test_where_it_may_be_mounted(mount: str) -> None:
     async with Relay(memory()) as relay:
         run = await relay.start(play("a"))
         app = for_all(relay)
-        assert (await ask(app, f"{mount}/responses/resp_{run.id}")).status == 200
-        for path in ("/", "/v1", f"/responses/resp_{run.id}/", f"/v2/responses/resp_{run.id}", "/v1/responses"):
+        for slash in ("", "/"):
+            assert (await ask(app, f"{mount}/responses/resp_{run.id}{slash}")).status == 200
+        for path in ("/", "/v1", f"/responses/resp_{run.id}//", f"/v2/responses/resp_{run.id}", "/v1/responses"):
             assert error_of(await ask(app, path)) == (404, "false", "invalid_request_error", "not_found")
 
 

@@ -447,9 +447,9 @@ async def test_a_client_chooses_its_dialect() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "", "/runs", "/runs/", "/runs//", "/runs//events", "/runs/RUN/", "/runs/RUN/events/", "/runs/RUN/other",
+        "/", "", "/runs", "/runs/", "/runs//", "/runs//events", "/runs/RUN//", "/runs/RUN/events//", "/runs/RUN/other",
         "/runs/RUN/events/more", "/RUNS/RUN", "//runs/RUN", "/x/runs/RUN", "/keys", "/keys/", "/keys/active",
-        "/keys/chat", "/keys/chat/", "/keys/chat/other", "/keys/chat/active/", "runs/RUN",
+        "/keys/chat", "/keys/chat/", "/keys/chat/other", "/keys/chat/active//", "runs/RUN",
     ],
 )  # fmt: skip
 @on_virtual_time
@@ -465,6 +465,23 @@ async def test_there_is_nothing_else(path: str) -> None:
             exchange = await ask(relay_app(relay, authorize=authorize), path.replace("RUN", run.id), method=method)
             assert exchange.status in ({404} if method == "GET" else {404, 405})
             assert method == "HEAD" or exchange.json["code"] in {"not_found", "run_not_found", "method_not_allowed"}
+
+
+@pytest.mark.parametrize("action", [*ACTIONS, "list"])
+@on_virtual_time
+async def test_a_slash_at_the_end_leads_to_the_same(action: str) -> None:
+    """A mount of Litestar adds one to every path: each route answers with it as without it."""
+    async with Relay(memory()) as relay:
+        run = await started(relay, "a")
+        await relay.wait(run.id)
+        app = open_to_all(relay, listing=True)
+        method = "POST" if action == "cancel" else "GET"
+        wanted = "/runs" if action == "list" else path(action, run)
+        if action == "active":
+            await started(relay, silence())
+        plain, slashed = [await ask(app, each, method=method) for each in (wanted, f"{wanted}/")]
+        assert (slashed.status, slashed.body) == (plain.status, plain.body)
+        assert slashed.status == 200
 
 
 @pytest.mark.parametrize("action", ACTIONS)

@@ -25,6 +25,8 @@ from sse_relay.runs.relay import Relay
 __all__ = ["drained_app", "draining"]
 
 _logger = logging.getLogger("sse_relay")
+_FIRST_LOOK, _LOOK = 0.01, 1.0  # seconds
+_taken: set[int] = set()  # our own sockets: where there are two of us, the last one has the wake-up
 _App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -41,8 +43,7 @@ async def draining(
     does not wait. Outside the main thread no signal can be taken, and none is.
 
     What a server does by itself stays so. A client that does not read holds its connection: bound that there (uvicorn:
-    ``timeout_graceful_shutdown``). hypercorn tells its worker processes nothing (``--workers 0`` has none), and uvloop
-    under granian hears of the signal beside us: its streams end as they should, but new requests are refused.
+    ``timeout_graceful_shutdown``). hypercorn tells its worker processes nothing (``--workers 0`` has none).
 
     Args:
         relay: The relay; it is entered here.
@@ -172,6 +173,7 @@ class _Interception:
         self._handlers: dict[int, Any] = {}
         self._pair: tuple[socket.socket, socket.socket] | None = None
         self._wake_up = -1
+        self._again: asyncio.TimerHandle | None = None
         self._over = False
 
     def begin(self) -> None:
@@ -185,8 +187,9 @@ class _Interception:
             self._pair = ours, theirs = socket.socketpair()
             ours.setblocking(False)  # noqa: FBT003 - its name
             theirs.setblocking(False)  # noqa: FBT003 - its name
-            signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
             self._loop.add_reader(ours, self._forward, ours)
+            _taken.add(theirs.fileno())
+            self._take(theirs.fileno(), _FIRST_LOOK)
 
     def end(self) -> None:
         """Give the signals back; whoever took one after us, and passes it on, is passed on to the one before us."""
@@ -198,10 +201,23 @@ class _Interception:
             ours, theirs = self._pair
             self._pair = None
             self._loop.remove_reader(ours)
-            if (current := signal.set_wakeup_fd(self._wake_up)) != theirs.fileno():
-                signal.set_wakeup_fd(current)
+            _taken.discard(theirs.fileno())
+            if self._again is not None:
+                self._again.cancel()
+            if (current := signal.set_wakeup_fd(-1)) == theirs.fileno():
+                current = self._wake_up
+            signal.set_wakeup_fd(current, warn_on_full_buffer=False)  # as event loops set it
             ours.close()
             theirs.close()
+
+    def _take(self, theirs: int, look: float) -> None:
+        """Take the wake-up, and look after it: uvloop takes it whenever it is run anew, asyncio for each handler."""
+        current = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+        if current in _taken:
+            signal.set_wakeup_fd(current, warn_on_full_buffer=False)
+        elif current != -1:
+            self._wake_up = current
+        self._again = self._loop.call_later(look, self._take, theirs, min(2 * look, _LOOK))
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self._over:

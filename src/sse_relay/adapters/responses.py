@@ -115,7 +115,8 @@ class ResponsesApp:
         await response(scope, receive, send)
 
     async def _respond(self, scope: Scope) -> Response:
-        match path_of(scope).removeprefix("/v1").split("/"):
+        path = path_of(scope).removesuffix("/")  # that some frameworks add to what they mount
+        match path.removeprefix("/v1").split("/"):
             case ["", "responses", response_id]:
                 return _wrong_method(scope, "GET", "HEAD") or await self._retrieve(scope, _run_id(response_id))
             case ["", "responses", response_id, "cancel"]:

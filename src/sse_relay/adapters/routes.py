@@ -179,7 +179,7 @@ class RelayApp:
         await response(scope, receive, send)
 
     async def _respond(self, scope: Scope) -> Response:
-        path = path_of(scope)
+        path = path_of(scope).removesuffix("/")  # that some frameworks add to what they mount
         for action, route in ROUTES.items():
             if (found := route.pattern.fullmatch(path)) is not None and (self._listing or action != "list"):
                 return _without(scope, route.methods) or await self._handlers[action](scope, *found.groups())
