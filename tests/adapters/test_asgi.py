@@ -10,7 +10,7 @@ def test_every_name_is_there() -> None:
     """The names of the contract are importable from one place, and each says what it is."""
     assert set(asgi.__all__) == {
         "AccessRequest", "EventStreamResponse", "ProblemResponse", "RelayApp", "ResponsesApp", "drained_app",
-        "draining", "relay_app", "respond", "responses_app",
+        "draining", "relay_app", "respond", "response_of", "responses_app",
     }  # fmt: skip
     assert all(getattr(asgi, name).__doc__ for name in asgi.__all__)
 

@@ -1,6 +1,7 @@
 """Runs as OpenAI responses: what the routes answer, and the SDK itself, unmodified, against a real server."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,9 +10,10 @@ import openai
 import pytest
 from openai.types.responses import Response, ResponseStreamEvent
 
-from sse_relay import ErrorCatalog, MemoryStore, Relay
-from sse_relay.adapters.asgi import AccessRequest, ProblemResponse, respond, responses_app
+from sse_relay import ErrorCatalog, MemoryStore, Relay, RunNotFoundError
+from sse_relay.adapters.asgi import AccessRequest, ProblemResponse, respond, response_of, responses_app
 from sse_relay.adapters.messages import Receive, Scope, Send
+from sse_relay.adapters.states import JsonResponse
 from sse_relay.dialects import Finish, OpenAIResponses, ReasoningDelta, TextDelta, ToolCallDelta, ToolResult, Usage
 from sse_relay.stores.protocol import RunInfo
 from sse_relay.testing import FaultyStore
@@ -258,8 +260,12 @@ class Service:
         if (scope["method"], scope["path"]) != ("POST", "/v1/responses"):
             await self._routes(scope, receive, send)
             return
-        while (await receive()).get("more_body"):
-            pass
+        asked = json.loads((await receive())["body"])
+        if not asked.get("stream"):
+            run = await self._relay.start(self._make())
+            said = await response_of(self._relay, run.id, model=MODEL, wait=not asked.get("background"))
+            await JsonResponse(said)(scope, receive, send)
+            return
         dialect = OpenAIResponses(model=MODEL)
         response = await respond(self._relay, self._make(), scope=scope, dialect=dialect, **self._options)
         assert not isinstance(response, ProblemResponse)
@@ -321,7 +327,7 @@ WHOLE = [
 
 @on_a_socket
 async def test_the_sdk_creates_retrieves_and_resumes_at_every_event() -> None:
-    """I1, I3: created, retrieved whole, and resumed after each event there is: no gap, no double, the same events."""
+    """I1, I3: created, retrieved whole, and resumed after each event: the same ones; after the last, that again."""
     async with Relay() as relay, client_of(Service(relay, lambda: play(*ANSWER))) as client:
         events = await create(client)
         assert [event.sequence_number for event in events] == list(range(len(events)))
@@ -332,11 +338,60 @@ async def test_the_sdk_creates_retrieves_and_resumes_at_every_event() -> None:
         assert last.response.usage.total_tokens == 8
         response_id = last.response.id
         assert await client.responses.retrieve(response_id) == last.response
-        for seen in range(len(events) - 1):
+        for seen in range(len(events)):
             async with await client.responses.retrieve(response_id, stream=True, starting_after=seen) as stream:
-                assert [event async for event in stream] == events[seen + 1 :]
+                assert [event async for event in stream] == events[min(seen + 1, len(events) - 1) :]
         async with await client.responses.retrieve(response_id, stream=True) as stream:
             assert [event async for event in stream] == events
+
+
+@on_a_socket
+async def test_the_sdk_creates_without_a_stream() -> None:
+    """I1: what is created without a stream is whole when it comes, and the same as it is retrieved afterwards."""
+    async with Relay() as relay, client_of(Service(relay, lambda: play(*ANSWER))) as client:
+        response = await client.responses.create(model="any", input="Hi")
+        assert (response.status, told(response)) == ("completed", WHOLE)
+        assert await client.responses.retrieve(response.id) == response
+
+
+@on_a_socket
+async def test_the_sdk_creates_in_the_background_and_polls() -> None:
+    """L3: what is created in the background is in progress at once, can be polled and cancelled, and says so."""
+    async with Relay() as relay, client_of(Service(relay, lambda: play(TextDelta("Hel"), 60.0))) as client:
+        response = await client.responses.create(model="any", input="Hi", background=True)
+        assert (response.status, response.output_text) == ("in_progress", "")
+        while not (response := await client.responses.retrieve(response.id)).output_text:
+            assert response.status == "in_progress"
+        assert response.output_text == "Hel"
+        assert (await client.responses.cancel(response.id)).status == "cancelled"
+
+
+@on_virtual_time
+async def test_a_run_that_fails_is_a_failed_response() -> None:
+    """I13, I2: whoever waits for the whole response learns how it ended, and no word of the exception."""
+
+    async def source() -> AsyncGenerator[object, None]:
+        yield TextDelta("Hel")
+        raise OSError("secret")
+
+    async with Relay(memory()) as relay:
+        run = await relay.start(source())
+        said = await response_of(relay, run.id, model=lambda run: f"model of {run.id}")
+    assert (said["status"], said["error"]["code"], said["model"]) == (
+        "failed", "internal_error", f"model of {run.id}",
+    )  # fmt: skip
+    assert said["output"][0]["content"][0]["text"] == "Hel"
+
+
+@on_virtual_time
+async def test_what_is_not_kept_is_not_told() -> None:
+    """I7: a run that is unknown, or whose beginning is gone, is an error, and never a part of a response."""
+    async with Relay(memory(max_events=3, on_full="trim")) as relay:
+        run = await relay.start(play(*map(TextDelta, "abcdef")))
+        with pytest.raises(LookupError, match="no longer kept"):
+            await response_of(relay, run.id)
+        with pytest.raises(RunNotFoundError):
+            await response_of(relay, "0" * 32)
 
 
 @on_a_socket

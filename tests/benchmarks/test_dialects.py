@@ -15,7 +15,8 @@ def test_chunks_are_the_same() -> None:
     renderer: Any = OpenAIChat(model=dialects.MODEL).renderer(RenderContext("1", created_at=1.0))
     renderer.preamble()
     (record,) = renderer.event(7, event_of(TextDelta(dialects.TOKEN)))
-    text = json.loads(renderer.text(dialects.TOKEN).data)
+    before, behind = renderer.around_text
+    text = json.loads(f"{before}{json.dumps(dialects.TOKEN)}{behind}")
     models = json.loads(dialects._by_models()(dialects.TOKEN))
     assert json.loads(record.data) == {**text, "relay": {"run_id": "1", "seq": 7}}
     assert text["choices"][0]["delta"]["content"] == models["choices"][0]["delta"]["content"] == dialects.TOKEN

@@ -124,7 +124,7 @@ AT_EVERY_PUSH = (
     Client(script="node/responses_helper.mjs", **_RESPONSES),
     Client(script="node/anthropic_raw.mjs", cuts="usage", events=_MESSAGE, **_ANTHROPIC),
     Client(script="node/anthropic_helper.mjs", **_ANTHROPIC),
-    Client(script="node/ai_sdk_reader.mjs", finish="finish", calls="finish", usage=None),
+    Client(script="node/ai_sdk_reader.mjs", calls="tool-calls", usage=None),
     Client(script="node/ai_sdk_chat.mjs", finish="ready", calls="ready", usage=None, cuts="lasting", events=_UI),
     Client(script="node/event_source.mjs", cuts="usage", events=_NATIVE),
 )

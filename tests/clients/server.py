@@ -27,6 +27,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 KEEPALIVE = 0.25
 MODEL = "a-model"
+UI = AISDK(finish_reason=True)
 
 
 class Server:
@@ -39,7 +40,7 @@ class Server:
     """
 
     def __init__(self, relay: Relay, redis: str) -> None:
-        dialects = (OpenAIChat(model=MODEL, include_usage=True), Anthropic(model=MODEL), AISDK(), Letta())
+        dialects = (OpenAIChat(model=MODEL, include_usage=True), Anthropic(model=MODEL), UI, Letta())
         options: Any = {"authorize": lambda _: True, "keepalive": KEEPALIVE}
         self._relay = relay
         self._redis = redis
@@ -67,7 +68,7 @@ class Server:
         match path:
             case ["api", "chat", chat, "stream"]:
                 run = await self._relay.active(chat)
-                return _told(None) if run is None else self._view(run.id, AISDK())
+                return _told(None) if run is None else self._view(run.id, UI)
             case ["v1", "responses", *_]:
                 return self._responses
             case ["runs", run_id, "events"] if "cut" in query and run_id not in self._cut_off:
@@ -149,7 +150,7 @@ def _asked(path: list[str], said: Mapping[str, Any]) -> tuple[str, Dialect, str 
         case ["v1", "agents", agent, "messages", "stream"]:
             return agent, Letta(), None
         case ["api", "chat"]:
-            return said["id"], AISDK(), said["id"]
+            return said["id"], UI, said["id"]
         case _:
             return None
 

@@ -540,6 +540,7 @@ _WORDS = [
     "content_block", "content_block_start", "content_block_delta", "text_delta", "text", "partial_json", "stop_reason",
     "message_start", "message_delta", "message_stop", "response.completed", "response.failed", "response.incomplete",
     "response.output_text.delta", "response.output_item.done", "function_call", "object", "status", "id", "name",
+    "custom", "input", "custom_tool_call", "response.custom_tool_call_input.delta", "response.output_item.added",
 ]  # fmt: skip
 _word = st.sampled_from(_WORDS)
 _value = st.recursive(
@@ -562,3 +563,16 @@ def test_hostile_input(provider: Provider, items: list[Any]) -> None:
     assert outcome.status in {"completed", "failed", "cancelled"}
     assert (outcome.error is None) == (outcome.status != "failed")
     assert all(delta.index is None or delta.index >= 0 for delta in deltas if isinstance(delta, ToolCallDelta))
+
+
+@every_provider
+@given(place=st.integers(0, 6000), flaw=st.binary(max_size=8), gone=st.integers(0, 40))
+@examples(100)
+def test_a_flaw_in_a_stream(provider: Provider, place: int, flaw: bytes, gone: int) -> None:
+    """I2, I7: bytes that are lost, added or other ones leave what came ahead of them, and one typed outcome."""
+    place = min(place, len(provider.stream))
+    ahead, _ = read(provider.ingest, provider.stream[: provider.stream.rfind(b"\n\n", 0, place) + 2])
+    deltas, outcome = read(provider.ingest, provider.stream[:place] + flaw + provider.stream[place + gone :])
+    assert deltas[: len(ahead)] == ahead
+    assert outcome.status in {"completed", "failed"}
+    assert (outcome.error is None) == (outcome.status == "completed")

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sse_relay import (
     CancelToken,
@@ -37,6 +40,7 @@ from sse_relay.dialects import (
 from sse_relay.dialects.protocol import TerminalPart
 from sse_relay.testing import Combinator, Law, Probe, combinator_laws, run_virtual
 from tests.dialects.strict_clients import Heard, hear
+from tests.properties import examples, hostile_text
 
 
 class Loud:
@@ -523,22 +527,37 @@ def test_laws_of_a_chat(law: Law, combinator: Combinator) -> None:
 
 
 def test_texts_take_the_short_way() -> None:
-    """A renderer that has a way for bare texts is asked for it once the stream is open, and only for what is text."""
-    asked: list[str] = []
+    """A renderer that says what is around a text is not asked for one once the stream is open, and only for a text."""
 
     class Short(Loud):
         def renderer(self, context: RenderContext) -> Renderer:
             return ShortRenderer()
 
     class ShortRenderer(_LoudRenderer):
-        def text(self, text: str) -> ServerSentEvent:
-            asked.append(text)
-            return ServerSentEvent(text)
+        around_text = "<", ">"
 
-    items = ["a", "b", TextDelta("c"), TextDelta("d", choice=1), Finish("stop"), "{", "[", "", "e\n", {"f": 1}]
-    events = everything(render(source(*items), Short()))
-    assert asked == ["b", "c"]
-    assert data(events)[:6] == ["HELLO", "#1", "a!", "b", "c", "#2"]
+    items = ["a", "b", TextDelta("c\n"), TextDelta("d", choice=1), Finish("stop"), "{", "[", "", {"f": 1}]
+    events = everything(render(source(*items, ("g", 202), "h"), Short()))
+    assert data(events)[:5] == ["HELLO", "#1", "a!", '<"b">', '<"c\\n">']
+    assert [said for said in data(events) if said and said[0] == "<"] == ['<"b">', '<"c\\n">', '<"h">']
+
+
+@given(st.lists(st.tuples(st.booleans(), hostile_text()), max_size=8), st.booleans())
+@examples(150)
+def test_the_short_way_says_the_same(texts: list[tuple[bool, str]], chat: bool) -> None:
+    """I3: whatever the texts, bare or as deltas, they are told to the byte as where each comes as an event."""
+    plain = [TextDelta(text) if is_delta else text for is_delta, text in texts]
+    as_events = [event_of(TextDelta(text)) if is_delta or chat else ServerSentEvent(text) for is_delta, text in texts]
+
+    def told(items: Sequence[object]) -> bytes:
+        stream = source("a", *items)
+        shown = (
+            openai_chat(stream, model="m", completion_id="c") if chat else render(stream, OpenAIChat(completion_id="c"))
+        )
+        told = b"".join(event.encode() for event in everything(shown))
+        return re.sub(rb'"created":[0-9]+', b"", told)
+
+    assert told(plain) == told(as_events)
 
 
 def test_data_of_a_string_is_read_as_in_a_log() -> None:

@@ -50,6 +50,32 @@ def test_a_message_has_two_ends() -> None:
     assert AISDK().headers == {"x-vercel-ai-ui-message-stream": "v1"}
 
 
+@pytest.mark.parametrize(
+    ("said", "outcome", "told"),
+    [
+        ([Finish("max_tokens")], COMPLETED, "length"),
+        ([Finish("length", choice=1)], COMPLETED, "stop"),
+        ([Finish("content_filter")], Outcome("completed", "stop"), "content-filter"),
+        ([], Outcome("completed", "tool_use"), "tool-calls"),
+        ([ToolCallDelta("{}", id="a", name="f")], COMPLETED, "tool-calls"),
+        ([Finish("function_call")], COMPLETED, "tool-calls"),
+    ],
+)
+def test_the_reason_is_told_where_it_is_asked_for(said: list[Delta], outcome: Outcome, told: str) -> None:
+    """Why the model stopped is in the last part for a client of version 6, which knows the field; else it is not."""
+    shown = frames(AISDK(finish_reason=True), [event_of(delta) for delta in said], outcome)
+    *_, last, _ = EventDecoder().feed(b"".join(shown))
+    assert json.loads(last.data or "") == {"type": "finish", "finishReason": told}
+    assert parts(*said, outcome=outcome)[-1] == {"type": "finish"}
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "lost", "timed_out"])
+def test_no_reason_for_what_is_no_success(status: Any) -> None:
+    """I2: though the model had said why it stopped, an abnormal end has no finish."""
+    shown = b"".join(frames(AISDK(finish_reason=True), [event_of(Finish("stop"))], Outcome(status)))
+    assert b"finish" not in shown
+
+
 def test_texts_follow_one_another() -> None:
     """A part for one kind of text, ended where another begins; nothing for what is empty."""
     assert body(TextDelta("a"), TextDelta(""), RefusalDelta("b"), ReasoningDelta("c")) == [

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sse_relay.dialects import Delta, Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, Usage
-from sse_relay.dialects.chat_chunks import deltas_of_chunk, text_of, whole_number
+from sse_relay.dialects.chat_chunks import ChunkReader, deltas_of_chunk, text_of, whole_number
 
 CALL = {"index": 1, "id": "c1", "type": "function", "function": {"name": "f", "arguments": "{"}}
 
@@ -60,3 +60,40 @@ def test_text_of_anything_else_is_empty() -> None:
     """What is neither text nor a list of parts says nothing."""
     nothing: list[object] = [None, 1, {}, [1], [{"text": 1}]]
     assert [text_of(value) for value in nothing] == [""] * 5
+
+
+def chunk(choice: int = 0, reason: str | None = None, **delta: Any) -> dict[str, Any]:
+    """Make a chunk."""
+    return {"choices": [{"index": choice, "delta": delta, "finish_reason": reason}]}
+
+
+def custom(text: str, **more: Any) -> dict[str, Any]:
+    """Make a delta of a call of a custom tool."""
+    return {"index": 0, "custom": {"input": text, **more.pop("custom", {})}, **more}
+
+
+def test_custom_calls_are_ones_of_json() -> None:
+    """The input of a custom tool is told as JSON, which ends where its choice does; other choices keep theirs open."""
+    reader = ChunkReader()
+    read = [
+        *reader.deltas(chunk(tool_calls=[custom("", id="c1", type="custom", custom={"name": "run"})])),
+        *reader.deltas(chunk(choice=1, tool_calls=[custom("x", id="c2", type="custom", custom={"name": "run"})])),
+        *reader.deltas(chunk(tool_calls=[custom('"l"')])),
+        *reader.deltas(chunk(reason="tool_calls")),
+    ]
+    assert read == [
+        ToolCallDelta('{"input":"', id="c1", name="run", index=0, custom=True),
+        ToolCallDelta('{"input":"x', id="c2", name="run", index=0, choice=1, custom=True),
+        ToolCallDelta('\\"l\\"', index=0, custom=True),
+        ToolCallDelta('"}', index=0, custom=True),
+        Finish("tool_calls"),
+    ]
+
+
+def test_a_custom_call_of_a_whole_completion() -> None:
+    """A completion that came at once has the input whole."""
+    call = {"id": "c1", "type": "custom", "custom": {"name": "run", "input": "ls"}}
+    said = {"choices": [{"message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]}
+    assert "".join(delta.arguments for delta in ChunkReader().deltas(said) if isinstance(delta, ToolCallDelta)) == (
+        '{"input":"ls"}'
+    )

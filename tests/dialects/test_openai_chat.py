@@ -1,6 +1,7 @@
 """Chat Completions: what a client is told, chunk by chunk, and how a stream of them ended."""
 
 import json
+from json.encoder import encode_basestring
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from sse_relay.dialects import (
 )
 from sse_relay.dialects.openai_chat import finish_reason
 from sse_relay.dialects.protocol import Recogniser
+from sse_relay.wire.event import make_data
 from tests.dialects.strict_clients import CONTEXT, Heard, frames, hear
 from tests.properties import examples, hostile_text
 
@@ -71,13 +73,26 @@ def test_a_text_is_the_same_on_every_way(text: str) -> None:
     shown = [event.encode() for event in renderer.event(0, event_of(TextDelta(text)))]
     assert [event.encode() for event in renderer.event(0, slow)] == shown
     assert len(shown) == bool(text)
-    assert not text or renderer.text(text).encode() == shown[0]
+    before, behind = renderer.around_text
+    assert not text or make_data(f"{before}{encode_basestring(text)}{behind}").encode() == shown[0]
 
 
 @pytest.mark.parametrize(
     "data",
-    ['{"text":"\\ud83d"}', '{"text":"a"b"}', '{"text":"a\\"}', '{"text":"\\x"}', '{"text":"a\nb"}', '{"text":"\\u12"}'],
-    ids=range(6),
+    [
+        '{"text":"\\ud83d"}',
+        '{"text":"a"b"}',
+        '{"text":"a\\"}',
+        '{"text":"\\x"}',
+        '{"text":"a\nb"}',
+        '{"text":"\\u12"}',
+        "a",
+        '{"text":"a',
+        'a"}',
+        '{"text":"',
+        '"}',
+    ],
+    ids=range(11),
 )
 def test_a_broken_frame_is_not_copied(data: str) -> None:
     """I2: what is no JSON, or has half a character, never becomes a part of a chunk."""

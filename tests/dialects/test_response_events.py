@@ -102,6 +102,45 @@ def test_what_has_no_deltas_is_taken_whole() -> None:
     assert read(said("output_text.done", output_index=0, text="Hi")) == [TextDelta("Hi")]
 
 
+CUSTOM = {"type": "custom_tool_call", "call_id": "c1", "name": "run", "input": "ls"}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [
+            said("output_item.added", output_index=1, item={**CUSTOM, "input": ""}),
+            said("custom_tool_call_input.delta", output_index=1, delta="l"),
+            said("custom_tool_call_input.delta", output_index=1, delta="s"),
+            said("custom_tool_call_input.done", output_index=1, input="ls"),
+            said("output_item.done", output_index=1, item=CUSTOM),
+        ],
+        [said("output_item.added", output_index=1, item=CUSTOM), said("output_item.done", output_index=1, item=CUSTOM)],
+        [said("output_item.done", output_index=1, item=CUSTOM)],
+        [said("completed", response={"output": [MESSAGE, CUSTOM]})],
+    ],
+    ids=["deltas", "added", "done", "whole"],
+)
+def test_a_custom_call_is_one_of_json(events: list[dict[str, Any]]) -> None:
+    """The input of a custom tool, which is free text, is told once, as the JSON that every other reader parses."""
+    calls = [delta for delta in read(*events) if isinstance(delta, ToolCallDelta)]
+    assert all(call.custom and call.index == 1 for call in calls)
+    assert (calls[0].id, calls[0].name) == ("c1", "run")
+    assert "".join(call.arguments for call in calls) == '{"input":"ls"}'
+
+
+def test_a_custom_call_is_a_reason() -> None:
+    """A response that ends with a call of any kind has stopped for it."""
+    (*_, finish) = read(said("completed", response={"output": [CUSTOM]}))
+    assert finish == Finish("tool_calls")
+
+
+def test_a_custom_call_that_is_cut_off_is_not_whole() -> None:
+    """I7: without its end the JSON stays open, so that nobody acts on half an input."""
+    (call,) = read(said("custom_tool_call_input.delta", output_index=0, delta="rm -r /tmp"))
+    assert call == ToolCallDelta('{"input":"rm -r /tmp', index=0, custom=True)
+
+
 def test_a_gap_in_the_places_doubles_nothing() -> None:
     """A final output whose items have other places than their events had is not read as new text."""
     told = said("output_text.delta", output_index=4, content_index=0, delta="Hi")

@@ -37,6 +37,17 @@ STREAMS: dict[str, list[tuple[ToolCallDelta, Placed]]] = {
         (D("}", index=0), MORE_1),
         (D("}", index=1), MORE_2),
     ],
+    "an index, then none": [
+        (D("{", id="a", name="f", index=0), FIRST),
+        (D("{", id="b", name="g", index=1), SECOND),
+        (D('"x"', index=0), MORE_1),
+        (D(":1}"), MORE_1),
+    ],
+    "no ids, and the arguments were whole in pieces": [
+        (D("{", name="f", index=0), FIRST),
+        (D("}", index=0), MORE_1),
+        (D("{}", name="f", index=0), SECOND),
+    ],
     "indices from 1, the second first": [
         (D("{", id="b", name="f", index=2), FIRST),
         (D("{", id="a", name="f", index=1), SECOND),

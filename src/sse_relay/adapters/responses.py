@@ -7,8 +7,10 @@ The runs of a relay under the paths of OpenAI's Responses: its SDKs resume, retr
     GET  /v1/responses/{id}?stream=true[&starting_after=N]  its events, or those behind event N
     POST /v1/responses/{id}/cancel                        stop it; answered once the end is durable
 
-To create a response is the application's: ``respond(relay, source, dialect=OpenAIResponses(…))``. A response's id is
-``resp_`` and the id of its run. Whoever may cancel gets the output, too: that is what the SDKs expect.
+To create a response is the application's: ``respond(relay, source, dialect=OpenAIResponses(…))`` where it is to be
+streamed, else ``relay.start`` and `response_of`. A response's id is ``resp_`` and the id of its run. Whoever may cancel
+gets the output, too: that is what the SDKs expect. No answer is a 204, which they take for an error: who has seen the
+last event gets it again.
 """
 
 import asyncio
@@ -32,7 +34,7 @@ from sse_relay.stores.protocol import RunInfo
 from sse_relay.wire.cursor import Cursor
 from sse_relay.wire.encoder import encode_json, to_utf8
 
-__all__ = ["ResponsesApp", "responses_app"]
+__all__ = ["ResponsesApp", "response_of", "responses_app"]
 
 Model = str | Callable[[RunInfo], str]
 Response = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -132,7 +134,7 @@ class ResponsesApp:
         after = query.get("starting_after")
         if after is not None and not _NUMBER.fullmatch(after):
             return _Refusal(_NO_NUMBER)
-        dialect = OpenAIResponses(model=self._model_of(run), starting_after=None if after is None else int(after))
+        dialect = OpenAIResponses(model=_name(self._model, run), starting_after=None if after is None else int(after))
         events = self._relay.subscribe(run_id)
         await events.enter()  # now, so that a refusal is told in OpenAI's way
         return self._stream(events, dialect)
@@ -143,27 +145,58 @@ class ResponsesApp:
         return _Refusal(_COMPLETED) if run.status == "completed" else await self._whole(run)
 
     async def _whole(self, run: RunInfo) -> Response:
-        """Fold what is stored by now, a page at a time."""
-        async with self._relay.subscribe(run.id) as events:
-            run = events.info
-            context = RenderContext(run.id, run.epoch, run.created_at, run.metadata)
-            renderer = OpenAIResponses(model=self._model_of(run)).renderer(context)
-            place: Cursor | int = 0
-            until = Cursor(run.epoch, run.last_offset)
-            while (batch := await events.read_before(place, until)) is not None:
-                if batch.has_gap:
-                    return _Refusal(TRIMMED)
-                place = Cursor(batch.epoch, batch.last)
-                for offset, event in enumerate(batch.events, batch.first):
-                    renderer.event(offset, event)  # the end adds nothing to the output
-                await asyncio.sleep(0)  # nobody else is held up by a long past
-        return JsonResponse(renderer.response(run.outcome))
+        try:
+            return JsonResponse(await response_of(self._relay, run.id, model=self._model, wait=False))
+        except _TrimmedError:
+            return _Refusal(TRIMMED)
 
     def _stream(self, events: Subscription, dialect: OpenAIResponses) -> Response:
         return EventStreamResponse(events, dialect=dialect, errors=self._errors, **self._options)
 
-    def _model_of(self, run: RunInfo) -> str:
-        return self._model if isinstance(self._model, str) else self._model(run)
+
+class _TrimmedError(LookupError):
+    """The beginning of a response is not kept any more."""
+
+
+async def response_of(relay: Relay, run_id: str, *, model: Model = "unknown", wait: bool = True) -> dict[str, Any]:
+    """
+    Tell a run as a whole response: what ``responses.create`` and ``responses.retrieve`` answer without ``stream``.
+
+    Args:
+        relay: The relay.
+        run_id: The run's id; the response's has ``resp_`` in front of it.
+        model: As `responses_app` takes it.
+        wait: Whether to wait for the end; else the response is told as far as it is, as with ``background``.
+
+    Raises:
+        RunNotFoundError, RunExpiredError: There is no such run, or not any more.
+        LookupError: Its beginning is not kept any more.
+
+    Example:
+        >>> async def create(relay, source):
+        ...     run = await relay.start(source)
+        ...     return await response_of(relay, run.id, model="gpt-5")
+    """
+    if wait:
+        await relay.wait(run_id)
+    async with relay.subscribe(run_id) as events:
+        run = events.info
+        context = RenderContext(run.id, run.epoch, run.created_at, run.metadata)
+        renderer = OpenAIResponses(model=_name(model, run)).renderer(context)
+        place: Cursor | int = 0
+        until = Cursor(run.epoch, run.last_offset)
+        while (batch := await events.read_before(place, until)) is not None:
+            if batch.has_gap:
+                raise _TrimmedError(TRIMMED.message)
+            place = Cursor(batch.epoch, batch.last)
+            for offset, event in enumerate(batch.events, batch.first):
+                renderer.event(offset, event)  # the end adds nothing to the output
+            await asyncio.sleep(0)  # nobody else is held up by a long past
+    return renderer.response(run.outcome)
+
+
+def _name(model: Model, run: RunInfo) -> str:
+    return model if isinstance(model, str) else model(run)
 
 
 class _Refusal:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sse_relay.combinators.source import to_event
 from sse_relay.combinators.stage import Stage, close, require_source
-from sse_relay.dialects.deltas import Finish, TextDelta, ToolCallDelta, delta_of, event_of
+from sse_relay.dialects.deltas import Finish, ToolCallDelta, delta_of, event_of_text
 from sse_relay.dialects.protocol import TerminalPart
 from sse_relay.dialects.tool_texts import ToolText, ToolTexts
 from sse_relay.wire.event import ServerSentEvent
@@ -93,7 +93,8 @@ class _Speech:
     def take(self, item: object) -> list[ServerSentEvent]:
         if type(item) is ToolCallDelta and type(item.arguments) is str:
             said = self._texts.feed(item)
-            return self._noted([to_event(item)] if said is None else self._say(said))
+            events = [to_event(item)] if said is None else self._say(said)
+            return events if self._status is None else self._noted(events)
         event = item if type(item) is ServerSentEvent else to_event(item)
         self._status = event.status or self._status
         delta = delta_of(event) if event.event in _OF_CALLS else None
@@ -111,7 +112,9 @@ class _Speech:
 
     def _say(self, said: ToolText) -> list[ServerSentEvent]:
         choice = said.call.choice
-        return self._turns.setdefault(choice, _Turns(choice, self._separator)).say(said)
+        if (turns := self._turns.get(choice)) is None:
+            turns = self._turns[choice] = _Turns(choice, self._separator)
+        return turns.say(said)
 
     def _release(self) -> list[ServerSentEvent]:
         return [event for turns in self._turns.values() for event in turns.release()]
@@ -135,12 +138,18 @@ class _Turns:
         self._spoke: int | None = None
 
     def say(self, said: ToolText) -> list[ServerSentEvent]:
-        number = said.call.number
-        if said.text:
-            self._calls.setdefault(number, _Call()).text.append(said.text)
+        call, text, ended = said
+        number = call.number
         if number not in self._calls:
-            return []
-        self._calls[number].ended = said.ended
+            if not text:
+                return []
+            self._calls[number] = _Call()
+        elif number == self._spoke and text and not ended:  # it is its turn still
+            return [event_of_text(text, self._choice)]
+        waiting = self._calls[number]
+        if text:
+            waiting.text.append(text)
+        waiting.ended = ended
         return self._speak()
 
     def release(self) -> list[ServerSentEvent]:
@@ -154,7 +163,7 @@ class _Turns:
         for number, call in list(self._calls.items()):
             if call.text:
                 apart = "" if self._spoke in {None, number} else self._separator
-                events.append(event_of(TextDelta(apart + "".join(call.text), choice=self._choice)))
+                events.append(event_of_text(apart + "".join(call.text), self._choice))
                 call.text.clear()
                 self._spoke = number
             if not call.ended:

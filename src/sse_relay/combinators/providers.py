@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sse_relay.combinators.provider_objects import DONE, Said
 from sse_relay.dialects import message_events, response_events
-from sse_relay.dialects.chat_chunks import deltas_of_chunk
+from sse_relay.dialects.chat_chunks import ChunkReader
 from sse_relay.dialects.deltas import Delta
 from sse_relay.dialects.provider_errors import failed
 from sse_relay.outcome import Outcome
@@ -58,7 +58,7 @@ def _terminal(
     return terminal_of(make_event(json.dumps(said, default=str), kind))
 
 
-CHAT = Provider("openai-chat", lambda: deltas_of_chunk, _end_of_chat, finish_ends=True)
+CHAT = Provider("openai-chat", lambda: ChunkReader().deltas, _end_of_chat, finish_ends=True)
 RESPONSES = Provider(
     "openai-responses", lambda: response_events.ResponseReader().deltas, _end_of_response, finish_ends=True
 )

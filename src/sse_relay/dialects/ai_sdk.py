@@ -24,6 +24,7 @@ from sse_relay.dialects.deltas import (
 )
 from sse_relay.dialects.json_text import read_json, read_object, write_json
 from sse_relay.dialects.neutral import deltas_of
+from sse_relay.dialects.openai_chat import finish_reason
 from sse_relay.dialects.parsed_arguments import parse_arguments
 from sse_relay.dialects.protocol import RenderContext, Renderer, failure_of
 from sse_relay.dialects.tool_calls import ToolCall, ToolCalls
@@ -39,9 +40,20 @@ _OWN = {  # the parts that an application may name as they are: the texts that e
     "file": ({"url", "mediaType"}, set[str]()),
 }
 
+_REASONS = {
+    "stop": "stop", "length": "length", "content_filter": "content-filter",
+    "tool_calls": "tool-calls", "function_call": "tool-calls",
+}  # fmt: skip
+
 
 class AISDK:
-    """Parts of a UI message. Stateless."""
+    """
+    Parts of a UI message. Stateless.
+
+    Args:
+        finish_reason: Whether the last part says why the model stopped. The AI SDK reads it from version 6 on; to most
+            of version 5 it is a field that they do not know, and so the whole message an error.
+    """
 
     name: str = "ai-sdk"
     headers: Mapping[str, str] = MappingProxyType({"x-vercel-ai-ui-message-stream": "v1"})
@@ -49,6 +61,9 @@ class AISDK:
     heartbeat: bytes = b": ping\n\n"
     resume: Literal["offset", "from_start"] = "from_start"
     marks: frozenset[str | None] = frozenset({None})
+
+    def __init__(self, *, finish_reason: bool = False) -> None:
+        self.finish_reason: bool = finish_reason
 
     def outcome_of(self, event: ServerSentEvent) -> Outcome | None:
         """Recognise ``[DONE]``, ``abort`` and ``error``; None for every other event."""
@@ -63,7 +78,7 @@ class AISDK:
 
     def renderer(self, context: RenderContext) -> Renderer:
         """Start rendering for one viewer."""
-        return _PartRenderer(context)
+        return _PartRenderer(context, tells_reason=self.finish_reason)
 
 
 class _Call:
@@ -104,10 +119,12 @@ class _Call:
 
 
 class _PartRenderer:
-    __slots__ = ("_block", "_blocks", "_calls", "_ids", "_run_id", "_tools", "_waiting")
+    __slots__ = ("_block", "_blocks", "_calls", "_ids", "_reason", "_run_id", "_tells_reason", "_tools", "_waiting")
 
-    def __init__(self, context: RenderContext) -> None:
+    def __init__(self, context: RenderContext, *, tells_reason: bool) -> None:
         self._run_id = context.run_id
+        self._tells_reason = tells_reason
+        self._reason: str | None = None
         self._block: str | None = None  # the kind of the text that is open
         self._blocks = 0
         self._calls = ToolCalls()
@@ -131,9 +148,17 @@ class _PartRenderer:
         if (error := failure_of(outcome)) is not None:
             return [*closing, _part("error", errorText=error.message), make_event("[DONE]")]
         calls = [part for call in self._tools.values() for part in call.end()]
-        return [*closing, *calls, _part("finish-step"), _part("finish"), make_event("[DONE]")]
+        return [*closing, *calls, _part("finish-step"), self._finish(outcome), make_event("[DONE]")]
+
+    def _finish(self, outcome: Outcome) -> ServerSentEvent:
+        if not self._tells_reason:
+            return _part("finish")
+        given = self._reason or outcome.reason or ("tool_calls" if self._tools else "stop")
+        return _part("finish", finishReason=_REASONS[finish_reason(given)])
 
     def _delta(self, delta: Delta) -> list[ServerSentEvent]:
+        if isinstance(delta, Finish) and not delta.choice:
+            self._reason = delta.reason
         if isinstance(delta, (Usage, Finish)):
             return []
         if isinstance(delta, ToolResult):

@@ -6,22 +6,44 @@ usage beside choices. What is not of its type is left out; nothing here raises.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
+from sse_relay.dialects.custom_inputs import CustomInputs
 from sse_relay.dialects.deltas import Delta, Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, Usage
 
-__all__ = ["deltas_of_chunk", "text_of", "whole_number"]
+__all__ = ["ChunkReader", "deltas_of_chunk", "text_of", "whole_number"]
 
 
-def deltas_of_chunk(chunk: Mapping[str, Any]) -> list[Delta]:
-    """Read one chunk, or a whole completion: its ``message`` counts as one delta."""
+class ChunkReader:
+    """Read the chunks of one stream in order, also what its model sends to custom tools."""
+
+    __slots__ = ("_inputs",)
+
+    def __init__(self) -> None:
+        self._inputs = CustomInputs()
+
+    def deltas(self, chunk: Mapping[str, Any]) -> list[Delta]:
+        """Read one chunk. An input is whole when its choice has finished."""
+        return deltas_of_chunk(chunk, self._inputs)
+
+
+def deltas_of_chunk(chunk: Mapping[str, Any], inputs: CustomInputs | None = None) -> list[Delta]:
+    """
+    Read one chunk, or a whole completion: its ``message`` counts as one delta.
+
+    Args:
+        chunk: The chunk.
+        inputs: What custom tools were sent so far; None: chunks are read by themselves, and such calls not at all.
+    """
     deltas: list[Delta] = []
     for choice in _objects(chunk.get("choices")):
         index = whole_number(choice.get("index")) or 0
         said = choice.get("delta") or choice.get("message")
         if isinstance(said, dict):
-            deltas += _of_delta(cast("dict[str, Any]", said), index)
+            deltas += _of_delta(cast("dict[str, Any]", said), index, inputs)
         if isinstance(reason := choice.get("finish_reason"), str):
+            deltas += _ends(index, inputs)
             deltas.append(Finish(reason, choice=index))
     usage = chunk.get("usage")
     if isinstance(usage, dict):
@@ -31,7 +53,7 @@ def deltas_of_chunk(chunk: Mapping[str, Any]) -> list[Delta]:
     return deltas
 
 
-def _of_delta(said: Mapping[str, Any], choice: int) -> Iterator[Delta]:
+def _of_delta(said: Mapping[str, Any], choice: int, inputs: CustomInputs | None) -> Iterator[Delta]:
     # Some upstreams state the same reasoning under both names.
     if reasoning := text_of(said.get("reasoning_content")) or text_of(said.get("reasoning")):
         yield ReasoningDelta(reasoning, choice=choice)
@@ -40,7 +62,11 @@ def _of_delta(said: Mapping[str, Any], choice: int) -> Iterator[Delta]:
     if refusal := text_of(said.get("refusal")):
         yield RefusalDelta(refusal, choice=choice)
     for call in _objects(said.get("tool_calls")):
-        yield _call(call, call.get("function"), whole_number(call.get("index")), choice)
+        index, custom = whole_number(call.get("index")), call.get("custom")
+        if inputs is not None and isinstance(custom, dict):
+            yield _custom_call(call, cast("dict[str, Any]", custom), index, choice, inputs)
+        else:
+            yield _call(call, call.get("function"), index, choice)
     if isinstance(said.get("function_call"), dict):  # what came before tool calls
         yield _call({}, said["function_call"], 0, choice)
 
@@ -55,6 +81,21 @@ def _call(call: Mapping[str, Any], function: object, index: int | None, choice: 
         index=index,
         choice=choice,
     )
+
+
+def _custom_call(
+    call: Mapping[str, Any], custom: Mapping[str, Any], index: int | None, choice: int, inputs: CustomInputs
+) -> ToolCallDelta:
+    function = {"name": custom.get("name"), "arguments": inputs.more((choice, index), text_of(custom.get("input")))}
+    return replace(_call(call, function, index, choice), custom=True)
+
+
+def _ends(choice: int, inputs: CustomInputs | None) -> Iterator[Delta]:
+    """End the inputs of a choice."""
+    for place in inputs.open() if inputs is not None else ():
+        its_choice, index = place
+        if inputs is not None and its_choice == choice:
+            yield ToolCallDelta(inputs.end(place), index=index, choice=choice, custom=True)
 
 
 def text_of(content: object) -> str:

@@ -29,6 +29,7 @@ __all__ = [
     "Usage",
     "delta_of",
     "event_of",
+    "event_of_text",
 ]
 
 
@@ -67,6 +68,7 @@ class ToolCallDelta:
         name: The tool's name, on its first delta at least.
         index: Which of several parallel calls; None: the upstream does not say.
         choice: Which of several answers.
+        custom: Whether the tool is a custom one of OpenAI's: its input is free text, told as ``{"input": "…"}``.
     """
 
     arguments: str = ""
@@ -74,6 +76,7 @@ class ToolCallDelta:
     name: str | None = field(default=None, kw_only=True)
     index: int | None = field(default=None, kw_only=True)
     choice: int = field(default=0, kw_only=True)
+    custom: bool = field(default=False, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -140,6 +143,13 @@ def event_of(delta: Delta) -> ServerSentEvent:
         raise InvalidEventError("delta", delta, problem) from error
     delta_of(event)
     return event
+
+
+def event_of_text(text: str, choice: int = 0) -> ServerSentEvent:
+    """Write a text as the canonical event of its `TextDelta`."""
+    if choice:
+        return event_of(TextDelta(text, choice=choice))
+    return make_event(f'{{"text":{encode_basestring(text)}}}', "text")
 
 
 def delta_of(event: ServerSentEvent) -> Delta | None:

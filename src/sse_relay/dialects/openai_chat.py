@@ -17,7 +17,6 @@ The reason is held back to the very end, for a producer may die behind it.
 
 import re
 from collections.abc import Mapping, Sequence
-from json.encoder import encode_basestring
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -37,12 +36,13 @@ from sse_relay.dialects.protocol import RenderContext, Renderer, failure_of
 from sse_relay.dialects.provider_errors import failed
 from sse_relay.dialects.tool_calls import ToolCalls
 from sse_relay.outcome import Outcome
-from sse_relay.wire.event import ServerSentEvent, make_event
+from sse_relay.wire.event import ServerSentEvent, make_data, make_event
 
 __all__ = ["OpenAIChat", "finish_reason"]
 
 # The canonical frame of a text: what is behind `{"text":` is JSON, and so can be copied. Half a character in an escape
 # is left to the validation.
+_TEXT = '{"text":"'
 _is_text = re.compile(
     r'\{"text":"(?!")[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"\}'
 ).fullmatch
@@ -108,7 +108,8 @@ class _ChatRenderer:
     """One chunk a record at most: a cut between two frames of one would lose or double the other."""
 
     __slots__ = (
-        "_callers", "_calls", "_dialect", "_head", "_named", "_offset", "_reasons", "_relay", "_text", "_usage",
+        "_callers", "_calls", "_closing", "_closing_at", "_dialect", "_head", "_named", "_offset", "_opening",
+        "_reasons", "_relay", "_usage",
     )  # fmt: skip
 
     def __init__(self, dialect: OpenAIChat, context: RenderContext) -> None:
@@ -120,8 +121,11 @@ class _ChatRenderer:
             "model": dialect.model,
         }
         self._head = write_json(known)[:-1]
-        self._text = f'{self._head},"choices":[{{"index":0,"delta":{{"content":'
-        self._relay = f'"relay":{{"run_id":{write_json(context.run_id)},"seq":'
+        self._relay = f',"relay":{{"run_id":{write_json(context.run_id)},"seq":'
+        # A chunk of nothing but a text of the first choice, around the text.
+        self._opening = f'{self._head},"choices":[{{"index":0,"delta":{{"content":"'
+        self._closing = '"},"finish_reason":null}]'
+        self._closing_at = self._closing + self._relay
         self._calls = ToolCalls()
         self._callers: set[int] = set()  # the choices that call tools
         self._named: set[tuple[int, int]] = set()  # the calls whose name was told
@@ -135,20 +139,25 @@ class _ChatRenderer:
 
     def event(self, offset: int, event: ServerSentEvent) -> Sequence[ServerSentEvent]:
         self._offset = offset
-        if event.event == "text" and _is_text(data := event.data or ""):
-            if offset:
-                text = f'{self._text}{data[8:]},"finish_reason":null}}],{self._relay}{offset}}}}}'
-            else:
-                text = f'{self._text}{data[8:]},"finish_reason":null}}]}}'
-            return (make_event(text),)
+        if event.event == "text" and (data := event.data) is not None:
+            rest = data.removeprefix(_TEXT)
+            text = rest.removesuffix('"}')
+            # Whatever is plain needs no second look: `_is_text` takes as long as all of this.
+            if (
+                text != rest != data and '"' not in text and "\\" not in text and text.isprintable() and text
+            ) or _is_text(data):
+                if offset:
+                    return (make_data(f"{self._opening}{text}{self._closing_at}{offset}}}}}"),)
+                return (make_data(f"{self._opening}{text}{self._closing}}}"),)
         said: dict[int, dict[str, Any]] = {}
         for delta in deltas_of(event):
             self._note(delta, said)
         return [self._chunk(said, offset)] if said else ()
 
-    def text(self, text: str) -> ServerSentEvent:
-        """Render a text of the first choice that is in no log: what `event` makes of its canonical frame."""
-        return make_event(f'{self._text}{encode_basestring(text)}}},"finish_reason":null}}]}}')
+    @property
+    def around_text(self) -> tuple[str, str]:
+        """What is before and behind a text, as JSON, in a chunk of nothing else that is in no log."""
+        return self._opening[:-1], f"{self._closing[1:]}}}"
 
     def end(self, outcome: Outcome) -> Sequence[ServerSentEvent]:
         if (error := failure_of(outcome)) is not None:
@@ -220,7 +229,7 @@ class _ChatRenderer:
         ]
         more = f',"usage":{write_json(usage)}' if usage else ""
         if offset:
-            more += f",{self._relay}{offset}}}"
+            more += f"{self._relay}{offset}}}"
         return make_event(f'{self._head},"choices":{write_json(choices)}{more}}}')
 
 

@@ -41,8 +41,8 @@ class Renderer(Protocol):
     A renderer writes no ids: whoever stores or sends the events knows the cursor, and puts it on the last event of a
     record only, so that a cut between two frames of one record neither loses nor doubles it.
 
-    It may have two more members: ``heartbeat() -> bytes``, which says where the client is, and ``text(text) -> event``,
-    a text of the first choice that is in no log.
+    It may have two more members: ``heartbeat() -> bytes``, which says where the client is, and ``around_text``, what is
+    before and behind a text, as JSON, in the data of an event of nothing else: of the first choice, and in no log.
     """
 
     def preamble(self) -> Sequence[ServerSentEvent]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from sse_relay.dialects.chat_chunks import text_of, whole_number
+from sse_relay.dialects.custom_inputs import CustomInputs
 from sse_relay.dialects.deltas import Delta, Finish, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, Usage
 from sse_relay.dialects.provider_errors import failed
 from sse_relay.outcome import Outcome
@@ -35,6 +36,8 @@ _PARTS = {
 }
 _FIELDS = dict(_PARTS.values())
 _ARGUMENTS = "response.function_call_arguments"
+_INPUT = "response.custom_tool_call_input"
+_CALLS = frozenset({"function_call", "custom_tool_call"})
 _BETWEEN = "\n\n"  # parts of a summary of the reasoning: each is a paragraph
 
 
@@ -63,10 +66,11 @@ def reason_of(event: ServerSentEvent) -> str | None:
 class ResponseReader:
     """Read one response: a text that came in deltas is not taken again from what repeats it whole."""
 
-    __slots__ = ("_told",)
+    __slots__ = ("_inputs", "_told")
 
     def __init__(self) -> None:
         self._told: set[tuple[str, int | None, int]] = set()
+        self._inputs = CustomInputs()
 
     def deltas(self, said: Mapping[str, Any]) -> list[Delta]:
         """Read one event's data, or a whole response."""
@@ -76,10 +80,13 @@ class ResponseReader:
             name = "delta" if what == "delta" else _FIELDS.get(about, "arguments")
             text = text_of(said.get(name))
             return list(self._text(about, index, _place(said), text, whole=what == "done"))
+        if about == _INPUT:
+            text = text_of(said.get("delta" if what == "delta" else "input"))
+            return list(self._input(index, text, whole=what == "done"))
         if kind == "response.reasoning_summary_part.added":
             return [ReasoningDelta(_BETWEEN)] if _place(said) else []
         if kind in {"response.output_item.added", "response.output_item.done"}:
-            return list(self._item(_part(said, "item"), index))
+            return list(self._item(_part(said, "item"), index, whole=what == "done"))
         if kind in {"response.completed", "response.incomplete"}:
             return list(self._response(_part(said, "response"), kind))
         return list(self._response(said, kind)) if said.get("object") == "response" else []
@@ -91,13 +98,24 @@ class ResponseReader:
         self._told.add(key)
         yield ToolCallDelta(text, index=index) if about == _ARGUMENTS else _TEXTS[about](text)
 
-    def _item(self, item: Mapping[str, Any], index: int | None) -> Iterator[Delta]:
+    def _input(self, index: int | None, text: str, *, whole: bool) -> Iterator[Delta]:
+        """Read more of the input of a custom tool, or all of it."""
+        self._told.add((_INPUT, index, 0))
+        if more := self._inputs.end((0, index), text) if whole else self._inputs.more((0, index), text):
+            yield ToolCallDelta(more, index=index, custom=True)
+
+    def _item(self, item: Mapping[str, Any], index: int | None, *, whole: bool) -> Iterator[Delta]:
         """Read what was not told yet of an item: at its beginning, all of it; at its end, mostly nothing."""
-        if item.get("type") == "function_call":
+        if (kind := item.get("type")) in _CALLS:
+            is_custom = kind == "custom_tool_call"
             if ("", index, 0) not in self._told:
                 self._told.add(("", index, 0))
                 call_id, name = text_of(item.get("call_id")), text_of(item.get("name"))
-                yield ToolCallDelta("", id=call_id or None, name=name or None, index=index)
+                yield ToolCallDelta("", id=call_id or None, name=name or None, index=index, custom=is_custom)
+            if is_custom:
+                text = text_of(item.get("input"))
+                yield from self._input(index, text, whole=whole) if whole or text else ()
+                return
             yield from self._text(_ARGUMENTS, index, 0, text_of(item.get("arguments")), whole=True)
             return
         for group in ("summary", "content"):
@@ -113,7 +131,7 @@ class ResponseReader:
     def _response(self, response: Mapping[str, Any], kind: str) -> Iterator[Delta]:
         if not self._told:  # else all of it came before, not always at the same index
             for index, item in enumerate(_objects(response.get("output"))):
-                yield from self._item(item, index)
+                yield from self._item(item, index, whole=True)
         if (reason := _reason(response, kind)) is not None:
             yield Finish(reason)
         usage = _part(response, "usage")
@@ -129,7 +147,7 @@ def _reason(response: Mapping[str, Any], kind: str) -> str | None:
         return text_of(_part(response, "incomplete_details").get("reason")) or "length"
     if status != "completed":
         return None
-    calls = any(item.get("type") == "function_call" for item in _objects(response.get("output")))
+    calls = any(item.get("type") in _CALLS for item in _objects(response.get("output")))
     return "tool_calls" if calls else "stop"
 
 

@@ -10,14 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sse_relay.dialects.deltas import Delta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, ToolResult
+from sse_relay.dialects.response_calls import CallItem, CustomCallItem, Said
 from sse_relay.dialects.tool_calls import ToolCall, ToolCalls
 
 __all__ = ["ResponseItems", "Said"]
-
-Said = tuple[str, Mapping[str, Any]]
-"""An event: its type, and its fields without the type and the number."""
-
-_ARGUMENTS = "response.function_call_arguments"
 
 
 class _Kind(NamedTuple):
@@ -111,42 +107,6 @@ class _Text:
         return {"item_id": self._item["id"], "output_index": self._index, kind.number: len(self._done)}
 
 
-class _Call:
-    """A call of a tool."""
-
-    __slots__ = ("_arguments", "_call_id", "_index", "_item_id", "_status", "call")
-
-    def __init__(self, call: ToolCall, call_id: str, run_id: str, index: int) -> None:
-        self.call = call
-        self._call_id = call_id
-        self._item_id = f"fc_{run_id}_{index}"
-        self._index = index
-        self._arguments: list[str] = []
-        self._status: str | None = None
-
-    def begin(self) -> Iterator[Said]:
-        yield "response.output_item.added", {"output_index": self._index, "item": self.item("in_progress")}
-
-    def more(self, arguments: str) -> Iterator[Said]:
-        if arguments:
-            self._arguments.append(arguments)
-            where = {"item_id": self._item_id, "output_index": self._index}
-            yield f"{_ARGUMENTS}.delta", {**where, "delta": arguments}
-
-    def end(self, status: str) -> Iterator[Said]:
-        self._status = status
-        item = self.item(status)
-        where = {"item_id": self._item_id, "output_index": self._index}
-        yield f"{_ARGUMENTS}.done", {**where, "name": item["name"], "arguments": item["arguments"]}
-        yield "response.output_item.done", {"output_index": self._index, "item": item}
-
-    def item(self, status: str) -> Mapping[str, Any]:
-        return {
-            "id": self._item_id, "type": "function_call", "status": self._status or status, "call_id": self._call_id,
-            "name": self.call.name or "", "arguments": "".join(self._arguments),
-        }  # fmt: skip
-
-
 class ResponseItems:
     """
     The items of one response.
@@ -159,10 +119,10 @@ class ResponseItems:
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
-        self._items: list[_Text | _Call] = []
+        self._items: list[_Text | CallItem] = []
         self._text: _Text | None = None
         self._calls = ToolCalls()
-        self._open: dict[int, _Call] = {}  # by the number of the call
+        self._open: dict[int, CallItem] = {}  # by the number of the call
         self._call_ids: dict[str, int] = {}  # and how often each was given
 
     def add(self, delta: Delta) -> Iterator[Said]:
@@ -206,7 +166,8 @@ class ResponseItems:
             if not (is_new or delta.arguments):
                 return
             yield from self._end_text()
-            item = _Call(call, self._new_call_id(call), self._run_id, len(self._items))
+            kind = CustomCallItem if call.custom else CallItem
+            item = kind(call, self._new_call_id(call), self._run_id, len(self._items))
             self._items.append(item)
             self._open[call.number] = item
             yield from item.begin()

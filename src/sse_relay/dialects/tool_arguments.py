@@ -46,6 +46,15 @@ _TOKENS, _A_STRING, _A_SCALAR = range(3)
 _decode = make_scanner(cast("Any", JSONDecoder(strict=False)))
 
 
+def _unescaped(fragment: str) -> tuple[str, int]:
+    """Decode what a string begins with; tell where it ends between its two quotes, 0 if one of its escapes is none."""
+    try:
+        text, end = _decode(f'"{fragment}"', 0)
+    except ValueError:
+        return "", 0
+    return text, end
+
+
 class ArgumentText:
     r"""
     Follow the arguments of one call, and give out the text of one string in them.
@@ -90,13 +99,14 @@ class ArgumentText:
 
     def feed(self, fragment: str) -> str:
         """Take the next fragment of the JSON, of any length; return the text that it adds, mostly all or nothing."""
-        if (
-            self._plain
-            and '"' not in fragment
-            and "\\" not in fragment
-            and (fragment.isascii() or _SURROGATE.search(fragment) is None)
-        ):
-            return fragment
+        if self._plain and (fragment.isascii() or _SURROGATE.search(fragment) is None):
+            if "\\" not in fragment:
+                if '"' not in fragment:
+                    return fragment
+            elif "\\u" not in fragment and fragment[-1] != "\\":  # neither half an escape nor half a character
+                text, end = _unescaped(fragment)
+                if end == len(fragment) + 2:
+                    return text
         if self.broken:
             return ""
         fragment, self._held = self._held + fragment, ""

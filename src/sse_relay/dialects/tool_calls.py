@@ -19,6 +19,7 @@ class ToolCall:
         id: The first id that it was given.
         name: The first name that it was given.
         index: The first index that the upstream gave it; several calls may share one.
+        custom: Whether its tool is a custom one.
     """
 
     number: int
@@ -26,6 +27,7 @@ class ToolCall:
     id: str | None = None
     name: str | None = None
     index: int | None = None
+    custom: bool = False
 
 
 class ToolCalls:
@@ -55,6 +57,11 @@ class ToolCalls:
     def place(self, delta: ToolCallDelta) -> tuple[ToolCall, bool]:
         """Return the call of a delta, and whether the delta starts it. Deltas come in order."""
         choice, index = delta.choice, delta.index
+        if not delta.id and not delta.name:  # nearly every delta: more arguments of a call that has its id
+            known = self._latest.get(choice) if index is None else self._by_index.get((choice, index))
+            if known is not None and known.id is not None and (index is None or known.index is not None):
+                self._latest[choice] = known
+                return known, False
         known = self._find(delta)
         call = known or ToolCall(self._counts.get(choice, 0), choice)
         if known is None:
@@ -62,6 +69,7 @@ class ToolCalls:
         call.id = call.id or delta.id or None
         call.name = call.name or delta.name or None
         call.index = index if call.index is None else call.index
+        call.custom = call.custom or delta.custom
         self._latest[choice] = call
         if index is not None:
             self._by_index[choice, index] = call

@@ -1,13 +1,15 @@
 """The text of one string argument, out of a whole stream of tool calls."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sse_relay.dialects.deltas import ToolCallDelta
 from sse_relay.dialects.tool_arguments import ArgumentText
 from sse_relay.dialects.tool_calls import ToolCall, ToolCalls
 
 __all__ = ["ToolText", "ToolTexts"]
+
+_make = cast("Any", tuple).__new__  # as the constructor of a named tuple, at a third less: once a delta
 
 
 class ToolText(NamedTuple):
@@ -36,20 +38,26 @@ class ToolTexts:
         argument: The argument's key, or the path to it, as `ArgumentText` takes it.
     """
 
-    __slots__ = ("_argument", "_calls", "_texts", "_tool")
+    __slots__ = ("_argument", "_calls", "_latest", "_text", "_texts", "_tool")
 
     def __init__(self, tool: str, argument: str | Sequence[str | int]) -> None:
         self._tool = tool
         self._argument = argument
         self._calls = ToolCalls()
         self._texts: dict[tuple[int, int], ArgumentText] = {}
+        self._latest: ToolCall | None = None  # the call that spoke last, and its text
+        self._text = ArgumentText(argument)
 
     def feed(self, delta: ToolCallDelta) -> ToolText | None:
         """Take the next delta; None: it is of another tool's call."""
         call, _ = self._calls.place(delta)
         if call.name != self._tool:
             return None
-        place = call.choice, call.number
-        if (text := self._texts.get(place)) is None:
-            text = self._texts[place] = ArgumentText(self._argument)
-        return ToolText(call, text.feed(delta.arguments), text.ended)
+        if call is not self._latest:
+            place = call.choice, call.number
+            if place not in self._texts:
+                self._texts[place] = ArgumentText(self._argument)
+            self._latest, self._text = call, self._texts[place]
+        text = self._text
+        told: ToolText = _make(ToolText, (call, text.feed(delta.arguments), text.ended))
+        return told

@@ -54,18 +54,25 @@ def encode(event: "ServerSentEvent") -> bytes:
         InvalidEventError: The event's name or id has a control character.
     """
     data, name, event_id = event.data, event.event, event.id
-    if name is not None and not name.isprintable():
-        _refuse_controls("event", name)
-    if event_id is not None and not event_id.isprintable():
-        _refuse_controls("id", event_id)
     if data is None or "\n" in data or "\r" in data or event.retry is not None or event.comment is not None:
+        require_encodable(event)
         text = _of_connection(event, _frame(event))
     elif event_id is None:
-        text = f"data: {data}\n\n" if name is None else f"event: {name}\ndata: {data}\n\n"
-    elif name is None:
-        text = f"id: {event_id}\ndata: {data}\n\n"
+        if name is None:
+            text = f"data: {data}\n\n"
+        else:
+            if not name.isprintable():
+                _refuse_controls("event", name)
+            text = f"event: {name}\ndata: {data}\n\n"
     else:
-        text = f"id: {event_id}\nevent: {name}\ndata: {data}\n\n"
+        if not event_id.isprintable():
+            require_encodable(event)
+        if name is None:
+            text = f"id: {event_id}\ndata: {data}\n\n"
+        else:
+            if not name.isprintable():
+                _refuse_controls("event", name)
+            text = f"id: {event_id}\nevent: {name}\ndata: {data}\n\n"
     try:
         return text.encode()
     except UnicodeEncodeError:

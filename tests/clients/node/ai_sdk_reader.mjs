@@ -10,21 +10,21 @@ await main(async (play, seen) => {
   const question = { id: "question", role: "user", parts: [{ type: "text", text: "Go on." }] };
   const stream = await transport.sendMessages({ chatId, messages: [question], trigger: "submit-message" });
   const [first, second] = stream.tee();
-  const kinds = listen(first, play, chatId);
+  const parts = listen(first, play, chatId);
   for await (const message of readUIMessageStream({ stream: second, terminateOnError: true })) gather(message, seen);
-  const last = await kinds;
-  if (last === "finish") seen.finish.push(last);
-  else seen.error = { kind: last, code: null };
+  const last = await parts;
+  if (last.type === "finish") seen.finish.push(last.finishReason);
+  else seen.error = { kind: last.type, code: null };
 });
 
-// Tell the type of the last part; stop what has no end.
+// Tell the last part; stop what has no end.
 async function listen(stream, play, chatId) {
-  let kind;
+  let last;
   let deltas = 0;
   for await (const part of stream) {
-    kind = part.type;
-    deltas += kind === "text-delta";
+    last = part;
+    deltas += part.type === "text-delta";
     if (play === "endless" && deltas === 3) await fetch(`${url}/api/chat/${chatId}/stop`, { method: "POST" });
   }
-  return kind;
+  return last;
 }

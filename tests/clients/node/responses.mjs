@@ -12,6 +12,7 @@ await main(async (play, seen) => {
   const place = { id: `resp_${response.headers.get("x-run-id")}`, number: -1 };
   try {
     await read(stream, play, seen, place);
+    if (play === "text") await lookAgain(place);
   } catch (error) {
     if (!play.includes("cut") || (error instanceof APIError && error.code)) throw error;
     seen.cut = error.constructor.name;
@@ -19,6 +20,14 @@ await main(async (play, seen) => {
     await read(await client.responses.retrieve(place.id, { stream: true, ...after }), play, seen, place);
   }
 });
+
+// Who has seen the last event gets it again: an answer without a body would be an error.
+async function lookAgain(place) {
+  const again = [];
+  for await (const event of await client.responses.retrieve(place.id, { stream: true, starting_after: place.number }))
+    again.push(event.sequence_number);
+  if (again.join() !== String(place.number)) throw new Error(`${again} again, after ${place.number}`);
+}
 
 async function read(stream, play, seen, place) {
   for await (const event of stream) {
