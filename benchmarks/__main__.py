@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import combinators, dialects, observing, over_http, redis_relay, relay, tool_arguments, wire
+from benchmarks import combinators, dialects, observing, over_http, reading, redis_relay, relay, tool_arguments, wire
 from benchmarks.measure import Table
 from benchmarks.report import check, machine, write
 
 TABLES: dict[str, Callable[..., list[Table]]] = {
     "combinators": combinators.tables,
     "wire": wire.tables,
+    "client": reading.tables,
     "dialects": dialects.tables,
     "http": over_http.tables,
     "relay": relay.tables,

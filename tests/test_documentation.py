@@ -1,4 +1,4 @@
-"""Every example in a docstring and in the README runs."""
+"""Every example in a docstring, in the README and on a page of the docs runs."""
 
 import asyncio
 import doctest
@@ -40,8 +40,9 @@ def test_public_docstrings_have_examples() -> None:
     assert examples > 20
 
 
-def test_readme_blocks_run() -> None:
-    """The Python blocks of the README are one program, without errors."""
-    program: dict[str, object] = {"__name__": "readme"}
-    for block in python_blocks(ROOT / "README.md"):
-        exec(compile(block, "README.md", "exec"), program)
+@pytest.mark.parametrize("page", ["README.md", "docs/client.md"])
+def test_blocks_run(page: str) -> None:
+    """The Python blocks of a page are one program, without errors."""
+    program: dict[str, object] = {"__name__": "page"}
+    for block in python_blocks(ROOT / page):
+        exec(compile(block, page, "exec"), program)

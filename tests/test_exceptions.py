@@ -11,6 +11,7 @@ from sse_relay import Cursor, ServerSentEvent, exceptions
 from sse_relay.exceptions import (
     ChannelClosedError,
     ChannelFullError,
+    ConnectionLostError,
     CursorMismatchError,
     DrainingError,
     EventTooLargeError,
@@ -18,15 +19,20 @@ from sse_relay.exceptions import (
     IdleTimeoutError,
     InvalidCursorError,
     InvalidEventError,
+    ResponseRefusedError,
     RunConflictError,
     RunExpiredError,
     RunNotFoundError,
+    ServerBusyError,
     SSERelayError,
     StoreContractError,
     StoreUnavailableError,
     StreamCancelledError,
     StreamIncompleteError,
 )
+
+CUT = IdleTimeoutError(45)
+URL = "http://peer/events"
 
 # One of each, and the words of its sentence that say what to do about it.
 ERRORS: list[tuple[SSERelayError, str]] = [
@@ -48,8 +54,21 @@ ERRORS: list[tuple[SSERelayError, str]] = [
     (StoreUnavailableError("connection refused"), "retry, or check its health"),
     (StoreUnavailableError(), "retry, or check its health"),
     (StoreContractError("offset 3 after 1"), "run sse_relay.testing's store contract against it"),
+    (ConnectionLostError("max_retries", CUT), "(IdleTimeoutError) and not resumed: the retries are used up"),
+    (ConnectionLostError("not_repeatable", CUT), "look for the run"),
+    (ResponseRefusedError(URL, 403, "forbidden", "Not yours."), "403 (forbidden: Not yours.); check the address"),
+    (ResponseRefusedError(URL, 500), "500; check the address and the permissions"),
+    (ServerBusyError(URL, 503, retry_after=2.0), "503; it is asked again"),
 ]
-RETRYABLE = {DrainingError, StreamIncompleteError, IdleTimeoutError, ChannelFullError, StoreUnavailableError}
+RETRYABLE = {
+    ChannelFullError,
+    ConnectionLostError,
+    DrainingError,
+    IdleTimeoutError,
+    ServerBusyError,
+    StoreUnavailableError,
+    StreamIncompleteError,
+}
 
 
 def classes() -> set[type[SSERelayError]]:
@@ -58,23 +77,27 @@ def classes() -> set[type[SSERelayError]]:
     return {cls for cls in found if issubclass(cls, SSERelayError) and not cls.__name__.startswith("_")}
 
 
-def drawn() -> dict[str, set[str]]:
-    """The tree in the module's docstring: each error, with the built-in errors that it is, too."""
-    lines = re.findall(r"^    [├└]── (\w+) +(?:\((\w+)\))?", exceptions.__doc__ or "", re.MULTILINE)
-    return {name: {builtin} - {""} for name, builtin in lines}
+def drawn() -> dict[str, tuple[str, set[str]]]:
+    """The tree in the module's docstring: each error, with what it is below, and the built-in error that it is, too."""
+    lines = re.findall(r"^    ([ │]*)[├└]── (\w+) +(?:\((\w+)\))?", exceptions.__doc__ or "", re.MULTILINE)
+    above = ["SSERelayError"]
+    found: dict[str, tuple[str, set[str]]] = {}
+    for indent, name, builtin in lines:
+        depth = len(indent) // 4 + 1
+        above[depth:] = [name]
+        found[name] = above[depth - 1], {builtin} - {""}
+    return found
 
 
 def test_the_tree_is_the_one_that_is_drawn() -> None:
-    """The docstring draws every error and no other, right below the root, with its built-in base."""
+    """The docstring draws every error and no other, each below its base, with its built-in one."""
     found = {cls.__name__: cls for cls in classes() - {SSERelayError}}
     assert drawn().keys() == found.keys()
     for name, cls in found.items():
-        builtin = {base.__name__ for base in cls.__mro__ if hasattr(builtins, base.__name__)}
-        below = {base.__name__ for base in SSERelayError.__mro__ if hasattr(builtins, base.__name__)}
-        nearest = {base.__name__ for base in cls.__bases__ if hasattr(builtins, base.__name__)}
-        assert nearest == drawn()[name]
-        assert builtin - below >= nearest
-        assert [base for base in cls.__mro__[1:] if base in classes()] == [SSERelayError]
+        parent, builtin = drawn()[name]
+        assert {base.__name__ for base in cls.__bases__ if hasattr(builtins, base.__name__)} == builtin
+        assert not builtin & {base.__name__ for base in SSERelayError.__mro__}
+        assert next(base.__name__ for base in cls.__mro__[1:] if base in classes()) == parent
 
 
 def test_every_error_is_exported() -> None:
@@ -101,10 +124,11 @@ def test_errors_survive_pickling_and_copying() -> None:
     """An error crosses processes, as worker pools need, with its type, its fields, its sentence and its notes."""
     for example, _ in ERRORS:
         error = copy.copy(example)
+        assert error.args == example.args
         error.add_note("noted")
         for found in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
             assert type(found) is type(error)
-            assert (str(found), found.args, vars(found)) == (str(error), error.args, vars(error))
+            assert (str(found), repr(found), repr(vars(found))) == (str(error), repr(error), repr(vars(error)))
             assert found.__notes__ == ["noted"]
 
 
@@ -127,7 +151,7 @@ def test_fields() -> None:
     fields = [
         vars(error)
         for error, _ in ERRORS
-        if type(error) not in {InvalidEventError, EventTooLargeError, CursorMismatchError}
+        if type(error) not in {InvalidEventError, EventTooLargeError, CursorMismatchError, ConnectionLostError}
     ]
     assert fields == [
         {"text": "7"},
@@ -144,6 +168,9 @@ def test_fields() -> None:
         {"detail": "connection refused"},
         {"detail": ""},
         {"detail": "offset 3 after 1"},
+        {"url": URL, "status": 403, "code": "forbidden", "detail": "Not yours."},
+        {"url": URL, "status": 500, "code": None, "detail": None},
+        {"url": URL, "status": 503, "code": None, "detail": None, "retry_after": 2.0},
     ]
     invalid = InvalidEventError("id", "a\n", "no")
     assert (invalid.field, invalid.value, invalid.problem) == ("id", "a\n", "no")
@@ -151,6 +178,8 @@ def test_fields() -> None:
     assert (large.limit, large.events) == (10, (ServerSentEvent("x"),))
     mismatch = CursorMismatchError(Cursor("abcdefgh", 7), "foreign")
     assert (mismatch.cursor, mismatch.kind) == (Cursor("abcdefgh", 7), "foreign")
+    lost = ConnectionLostError("max_retries", CUT)
+    assert (lost.reason, lost.original) == ("max_retries", CUT)
 
 
 def test_what_may_succeed_later_says_so() -> None:

@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Sequence
 
+from sse_relay.commands.interrupts import INTERRUPTED, leaving_at_once
+
 __all__ = ["main"]
 
-_INTERRUPTED = 130
 _MISUSED = 2
 
 
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in {"typer", "rich"}:
@@ -34,11 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    """Import late, so that Ctrl-C in the first moments is met by `main`."""
+    """Import late, so that Ctrl-C in the first moments is met."""
     if words[:1] == ["demo"]:
-        from sse_relay.commands.demo import demo  # noqa: PLC0415
+        with leaving_at_once():
+            from sse_relay.commands.demo import demo  # noqa: PLC0415
 
         return demo(words[1:])
-    from sse_relay.commands.app import run  # noqa: PLC0415
+    with leaving_at_once():
+        from sse_relay.commands.app import run  # noqa: PLC0415
 
     return run(words)

@@ -19,7 +19,10 @@ Every error that the library raises, in one tree.
     ├── ChannelClosedError                      pushed into a channel that has ended
     ├── ChannelFullError                        pushed into a channel that is full and may not wait
     ├── StoreUnavailableError   (ConnectionError)  the store cannot be reached
-    └── StoreContractError                      a store broke its contract
+    ├── StoreContractError                      a store broke its contract
+    ├── ConnectionLostError     (ConnectionError)  a stream broke, and could not be resumed
+    └── ResponseRefusedError                    a server answered, and not with a stream
+        └── ServerBusyError                     it cannot just now: it is asked again
 
 Classes hold fields and ``__str__`` builds the sentence, which says what to do. ``retryable`` tells whether
 the same call may succeed later without any change.
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ChannelClosedError",
     "ChannelFullError",
+    "ConnectionLostError",
     "CursorMismatchError",
     "DrainingError",
     "EventTooLargeError",
@@ -40,15 +44,25 @@ __all__ = [
     "IdleTimeoutError",
     "InvalidCursorError",
     "InvalidEventError",
+    "ResponseRefusedError",
     "RunConflictError",
     "RunExpiredError",
     "RunNotFoundError",
     "SSERelayError",
+    "ServerBusyError",
     "StoreContractError",
     "StoreUnavailableError",
     "StreamCancelledError",
     "StreamIncompleteError",
 ]
+
+GiveUpReason = Literal["max_retries", "not_repeatable", "fail_fast"]
+
+_WHY: dict[GiveUpReason, str] = {
+    "max_retries": "the retries are used up; connect again with after=events.last_id",
+    "not_repeatable": "no id was seen, and a POST without an Idempotency-Key may not be repeated; look for the run",
+    "fail_fast": "the first connection brought no stream; check the address, or leave fail_fast out to wait for it",
+}
 
 _SHOWN = 60
 
@@ -76,6 +90,7 @@ class SSERelayError(Exception):
 
 def _rebuild(cls: type[SSERelayError], args: tuple[object, ...], fields: dict[str, object]) -> SSERelayError:
     error = cls.__new__(cls, *args)
+    error.args = args  # which an OSError takes in its __init__ only
     error.__dict__.update(fields)
     return error
 
@@ -289,3 +304,73 @@ class StoreContractError(SSERelayError):
 
     def __str__(self) -> str:
         return f"the store broke its contract: {self.detail}; run sse_relay.testing's store contract against it"
+
+
+class ConnectionLostError(SSERelayError, ConnectionError):
+    """
+    The connection broke, and the stream could not be resumed. The cause is what broke it last.
+
+    Attributes:
+        reason: ``max_retries``; ``not_repeatable``: no id was seen of the answer to a POST; ``fail_fast``: there was no
+            first connection, and the caller does not wait for one.
+        original: What broke the connection first, since the last event.
+    """
+
+    retryable = True
+
+    def __init__(self, reason: GiveUpReason, original: Exception) -> None:
+        super().__init__(reason, original)
+        self.reason: GiveUpReason = reason
+        self.original = original
+
+    def __str__(self) -> str:
+        return f"the stream was cut ({type(self.original).__name__}) and not resumed: {_WHY[self.reason]}"
+
+
+class ResponseRefusedError(SSERelayError):
+    """
+    The server answered, and not with a stream; asking again would not help.
+
+    Attributes:
+        url: What was asked for.
+        status: The HTTP status.
+        code: The machine-readable name in the answer's problem body, or ours; None: there was none.
+        detail: The sentence in it.
+    """
+
+    def __init__(self, url: str, status: int, code: str | None = None, detail: str | None = None) -> None:
+        super().__init__(url, status, code, detail)
+        self.url = url
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+    def __str__(self) -> str:
+        said = ": ".join(filter(None, (self.code, self.detail)))
+        return f"{self.url} answered {self.status}{f' ({said})' if said else ''}; check the address and the permissions"
+
+
+class ServerBusyError(ResponseRefusedError):
+    """
+    The server cannot answer just now; the client asks again by itself.
+
+    Attributes:
+        retry_after: How long the server wants to be left alone, in seconds; None: it did not say.
+    """
+
+    retryable = True
+
+    def __init__(
+        self,
+        url: str,
+        status: int,
+        code: str | None = None,
+        detail: str | None = None,
+        *,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(url, status, code, detail)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.url} answered {self.status}; it is asked again, unless the retries are used up"

@@ -227,6 +227,8 @@ async def test_why_it_was_not_resumed() -> None:
         assert (result.outcome.status, result.last_cursor) == ("failed", f"{EPOCH}:1")
     result = await run(Peer(Reply(frame(1), CUT), Reply(status=404)))
     assert (result.error, type(result.resume_error), result.not_resumed) == (CUT, RunNotFoundError, None)
+    result = await run(Peer(later), fail_fast=True)
+    assert (result.error, result.resume_error, result.not_resumed) == (later, None, "fail_fast")
     result = await run(Peer(Reply(status=403)))
     assert (result.error.status, result.resume_error, result.not_resumed) == (403, None, "refused")
     assert result.outcome.error.code == "refused"

@@ -1,127 +1,57 @@
-"""The options of `connect`, and real sockets: peers that do their worst, and a relay behind uvicorn."""
+"""The options of `connect`, and real sockets: a relay behind uvicorn, and peers that are none."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
 import pytest
 
-from sse_relay import CursorMismatchError, EventTooLargeError, Outcome, Relay, RunNotFoundError
+from sse_relay import CursorMismatchError, Outcome, Relay, RunNotFoundError
 from sse_relay.adapters.messages import Message, Receive, Scope, Send
-from sse_relay.client import Backoff, ConnectionLostError, ResponseRefusedError, connect
+from sse_relay.client import Backoff, ConnectionLostError, connect
 from tests.adapters.relays import open_to_all
 from tests.adapters.servers import TwoParts, serve
 from tests.adapters.sources import play
-from tests.client.peers import EPOCH, HEAD, NO_PAUSE, Handler, frame, last_id, log, offset_of, raw_server, read
+from tests.client.peers import EPOCH, HEAD, Handler, last_id, log, offset_of, raw_server, read
 
 SOON = Backoff(first=0.001, cap=0.01)
 COMPLETED = Outcome("completed", "stop")
 
 
-def real(main: Callable[[], Awaitable[None]], *, turns: int = 0) -> None:
-    """Run on a real clock; no task may be left (L7), but for those that a client leaves to the loop's next turns."""
+def real(main: Callable[[], Awaitable[None]]) -> None:
+    """Run on a real clock; no task may be left (L7)."""
 
     async def settled() -> None:
         async with asyncio.timeout(15):
             await main()
-        for _ in range(turns):
-            await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(settled())
 
 
-def by(writes: Callable[[int, list[bytes]], list[bytes | float]], requests: list[str | None]) -> Handler:
-    """Answer each request, of that number and for the records it lacks, with these writes; a number is a silence."""
+def by(writes: Callable[[int, list[bytes]], list[bytes]], requests: list[str | None]) -> Handler:
+    """Answer each request, of that number and for the records it lacks, with these writes."""
 
     async def handle(head: bytes, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         requests.append(last_id(head))
         for step in writes(len(requests), log(6)[offset_of(last_id(head)) :]):
-            if isinstance(step, bytes):
-                writer.write(step)
-                await writer.drain()
-            else:
-                await asyncio.sleep(step)
+            writer.write(step)
+            await writer.drain()
         writer.close()
 
     return handle
 
 
-BUSY = b"HTTP/1.1 503 No\r\nretry-after: 0\r\n\r\n"
-WHOLE = ["1", "2", "3", "4", "5"]
-WORST: dict[str, Callable[[int, list[bytes]], list[bytes | float]]] = {
-    "one byte at a time": lambda _, rest: [HEAD, *[bytes([byte]) for byte in b"".join(rest)]],
-    "a BOM": lambda _, rest: [HEAD, b"\xef\xbb", b"\xbf", *rest],
-    "CR only": lambda _, rest: [HEAD, b"".join(rest).replace(b"\n", b"\r")],
-    "half-open": lambda number, rest: [HEAD, *rest[:2], *([60.0] if number < 3 else rest[2:])],
-    "black hole": lambda number, rest: [60.0] if number < 3 else [HEAD, *rest],
-    "no end after the end": lambda _, rest: [HEAD, *rest, 60.0],
-    "comments for ever after the end": lambda _, rest: [HEAD, *rest, *[b": more\n"] * 100_000],
-    "503 with Retry-After": lambda number, rest: [BUSY] if number < 3 else [HEAD, *rest],
-    "no HTTP": lambda number, rest: [b"SSH-2.0\r\n"] if number < 3 else [HEAD, *rest],
-    "a chunk that is cut": lambda number, rest: [
-        HEAD.replace(b"\r\n\r\n", b"\r\ntransfer-encoding: chunked\r\n\r\n"),
-        *[b"%x\r\n%s\r\n" % (len(record), record) for record in rest][: number],
-        b"ff\r\nid: x\nda" if number < 5 else b"0\r\n\r\n",
-    ],
-    "all of it each time": lambda number, _: [HEAD, *log(6)[: number * 2]],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("worst", WORST)
-def test_the_worst_of_peers(worst: str) -> None:
-    """I1, I2, defect 20: whatever a peer does to the bytes, nothing is lost, nothing doubled, and it ends."""
+def test_no_http() -> None:
+    """I1, I2: a server that speaks something else is asked again."""
 
     async def main() -> None:
         requests: list[str | None] = []
-        async with raw_server(by(WORST[worst], requests)) as url:
-            events = connect(url, backoff=SOON, read_timeout=0.4)
-            assert (await read(events))[:-1] == WHOLE
-            assert events.outcome == COMPLETED
-            assert events.resumes <= len(requests) - 1 <= 6
-
-    real(main)
-
-
-def test_cut_at_every_byte_of_a_socket() -> None:
-    """I1, I2, I3: a recorded stream, cut after each of its bytes, is whole after one resume."""
-
-    async def main() -> None:
-        cut = 0
-
-        def writes(_: int, rest: list[bytes]) -> list[bytes | float]:
-            return [HEAD, b"".join(rest)[: cut or None]] if len(rest) == 6 and not requests[:-1] else [HEAD, *rest]
-
-        requests: list[str | None] = []
-        async with raw_server(by(writes, requests)) as url, httpx.AsyncClient() as client:
-            for cut in range(1, len(b"".join(log(6)))):
-                requests.clear()
-                events = connect(url, client=client, backoff=NO_PAUSE)
-                assert (await read(events))[:-1] == WHOLE, cut
-                assert len(requests) == 2
-
-    real(main, turns=3)
-
-
-def test_what_is_final() -> None:
-    """I7, L6: other content and an event without end are typed errors, after one request."""
-
-    async def main() -> None:
-        requests: list[str | None] = []
-        html = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n<html>"
-        async with raw_server(by(lambda *_: [html], requests)) as url:
-            with pytest.raises(ResponseRefusedError, match="text/html"):
-                await read(connect(url))
-        endless: list[bytes | float] = [HEAD, frame(1), b"data: ", *[b"x" * 65_536] * 10_000]
-        async with (
-            raw_server(by(lambda *_: endless, requests)) as url,
-            connect(url, max_event_bytes=1 << 17) as events,
-        ):
-            assert (await anext(events)).data == "1"
-            with pytest.raises(EventTooLargeError):
-                await anext(events)
-        assert len(requests) == 2
+        writes = by(lambda number, rest: [b"SSH-2.0\r\n"] if number < 3 else [HEAD, *rest], requests)
+        async with raw_server(writes) as url:
+            events = connect(url, backoff=SOON)
+            assert (await read(events))[:-1] == ["1", "2", "3", "4", "5"]
+            assert (events.outcome, events.resumes, len(requests)) == (COMPLETED, 0, 3)
 
     real(main)
 

@@ -52,6 +52,17 @@ def test_the_limit() -> None:
     assert (caught.value.original, caught.value.__cause__) == (first, last)
 
 
+def test_a_first_connection_that_must_be() -> None:
+    """I7: with `fail_fast` the first failure is final; once the stream was there, none is."""
+    for error in (CUT, ServerBusyError("", 503)):
+        with pytest.raises(ConnectionLostError, match="first connection") as caught:
+            pauses(Reconnection(Backoff(), None, lambda: 0.0, fail_fast=True), [error])
+        assert (caught.value.reason, caught.value.original) == ("fail_fast", error)
+    reconnection = Reconnection(Backoff(), None, lambda: 0.0, fail_fast=True)
+    reconnection.connected()
+    assert pauses(reconnection, [CUT] * 9)
+
+
 def test_what_is_final() -> None:
     """I7: what no repetition mends is raised as it is; its cause is what broke the connection first."""
     error = RunNotFoundError("x")

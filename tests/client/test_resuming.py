@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from sse_relay import EventTooLargeError, Outcome, RunNotFoundError, ServerSentEvent
+from sse_relay import EventTooLargeError, Outcome, RunNotFoundError, ServerSentEvent, StreamIncompleteError
 from sse_relay.client import Backoff, ConnectionLostError, ResponseRefusedError, connect
 from tests.adapters.servers import TwoParts, on_virtual_time
 from tests.client.peers import EPOCH, NO_PAUSE, Peer, Reply, frame, log, offset_of, read
@@ -111,6 +111,74 @@ async def test_the_limit_of_retries() -> None:
         assert events.last_id == f"{EPOCH}:1"
         with pytest.raises(StopAsyncIteration):
             await anext(events)
+
+
+@on_virtual_time
+async def test_what_is_told_of_a_retry() -> None:
+    """I2: ahead of each pause the caller is told what broke the connection, and how long the pause is."""
+    told: list[tuple[float, Exception, float]] = []
+    loop = asyncio.get_running_loop()
+    cut, away = httpx2.ReadError("cut"), httpx2.ConnectError("away")
+    peer = Peer(Reply(frame(1), cut), away, Reply(*log(2)[1:]))
+    await read(stream(peer, on_retry=lambda error, pause: told.append((loop.time(), error, pause))))
+    assert [error for _, error, _ in told] == [cut, away]
+    assert [at + pause for at, _, pause in told] == pytest.approx(peer.times[1:])
+
+
+@on_virtual_time
+async def test_a_caller_who_gives_up() -> None:
+    """I7: what `on_retry` raises is the reader's; everything is closed, and nothing is asked again."""
+
+    def give_up(error: Exception, _: float) -> None:
+        raise LookupError from error
+
+    peer = Peer(Reply(frame(1)))
+    async with stream(peer, on_retry=give_up) as events:
+        assert (await anext(events)).data == "1"
+        with pytest.raises(LookupError) as caught:
+            await anext(events)
+        assert isinstance(caught.value.__cause__, StreamIncompleteError)
+        assert [event async for event in events] == []
+    assert (len(peer.requests), peer.replies[0].closed) == (1, True)
+
+
+@on_virtual_time
+async def test_a_first_connection_that_must_be() -> None:
+    """I7: with `fail_fast` a server that is away, busy or silent at first is an error, and later it is waited for."""
+
+    async def silent(_: httpx2.Request) -> Reply:
+        await asyncio.sleep(1e6)
+        return Reply()
+
+    for answer in (httpx2.ConnectError("away"), Reply(status=503), silent):
+        with pytest.raises(ConnectionLostError) as caught:
+            await read(stream(Peer(answer), fail_fast=True))
+        assert caught.value.reason == "fail_fast"
+    peer = Peer(Reply(), httpx2.ConnectError("away"), Reply(*log(2)))
+    assert (await read(stream(peer, fail_fast=True)))[:1] == ["1"]
+
+
+@on_virtual_time
+async def test_closed_while_it_is_read() -> None:
+    """L7: a reader that waits ends when another task closes the stream; nobody is told of a retry."""
+
+    async def silent(_: httpx2.Request) -> Reply:
+        await asyncio.sleep(1e6)
+        return Reply()
+
+    loop = asyncio.get_running_loop()
+    for answer, seen in ((Reply(frame(1), frame(2), 1e6), ["1", "2"]), (silent, []), (httpx2.ConnectError("away"), [])):
+        began = loop.time()
+        told: list[Exception] = []
+        peer = Peer(answer)
+        events = stream(peer, on_retry=lambda error, _, told=told: told.append(error))
+        reading = asyncio.create_task(read(events))
+        await asyncio.sleep(1)
+        await events.aclose()
+        assert await reading == seen
+        assert len(told) == isinstance(answer, Exception)
+        assert all(reply.closed for reply in peer.replies)
+        assert loop.time() - began < 2
 
 
 @on_virtual_time

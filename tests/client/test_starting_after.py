@@ -9,6 +9,7 @@ from sse_relay import Outcome, ServerSentEvent
 from sse_relay.client import connect
 from sse_relay.client.place import Request
 from sse_relay.client.starting_after import ByStartingAfter, Endpoint
+from sse_relay.dialects import Letta
 from tests.adapters.servers import TwoParts, on_virtual_time
 from tests.client.peers import NO_PAUSE, Peer, Reply
 
@@ -71,6 +72,26 @@ def test_what_comes_again(endpoint: Endpoint, name: str) -> None:
         {name: "4"},
         {name: True},
     ]
+
+
+def test_what_was_cut_off_behind_a_number() -> None:
+    """I1, I3: where a number comes again, what was not seen behind it is new."""
+    place = ByStartingAfter("letta")
+    last = {"seq_id": 9}
+    assert take(place, {"seq_id": 8}, "a", last, "b") == [{"seq_id": 8}, "a", last, "b"]
+    assert take(place, {"seq_id": 8}, "a", last, "b", "[DONE]") == ["[DONE]"]
+    assert take(place, last, "b", "[DONE]") == []
+    assert take(place, "a", last, "b", "[DONE]", "c") == ["c"]
+
+
+@on_virtual_time
+async def test_nothing_behind_a_stop_reason() -> None:
+    """I2: a Letta stream that was cut between its stop reason and its end has ended as it said: 204 tells no more."""
+    stop = {"message_type": "stop_reason", "stop_reason": "end_turn", "run_id": "r", "seq_id": 2}
+    peer = Peer(Reply(ServerSentEvent.json(stop).encode()), Reply(status=204))
+    async with connect(MESSAGES, client=peer.client, dialect=Letta(), starting_after="letta") as events:
+        assert len([event async for event in events]) == 1
+    assert events.outcome == Outcome("completed", "end_turn")
 
 
 @on_virtual_time

@@ -22,6 +22,7 @@ async def test_a_request() -> None:
     await (await ask(peer.client, REQUEST, 1)).aclose()
     (request,) = peer.requests
     assert (request.method, request.content, request.headers["cache-control"]) == ("POST", b'{"a":1}', "no-store")
+    assert request.extensions["timeout"] == {"connect": 0.4, "read": None, "write": None, "pool": None}
 
 
 @on_virtual_time

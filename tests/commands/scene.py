@@ -116,8 +116,33 @@ async def command(*words: str, interrupt_after: str | None = None, **environment
     return Done(process.returncode or 0, (begun + out).decode(), err.decode())
 
 
-async def on_terminal(*words: str, columns: int, interrupt_after: str | None = None, **environment: str) -> Done:
-    """Run a command on a terminal of its own; what it drew is `out`, with all control sequences."""
+@dataclass(frozen=True)
+class CtrlC:
+    """
+    Ctrl-C at a terminal.
+
+    Attributes:
+        when: What has to be drawn, or to be set, before.
+        twice: Whether it is pressed again at once.
+        within: How many seconds a command then has to end; None: any number.
+    """
+
+    when: str | asyncio.Event
+    twice: bool = False
+    within: float | None = None
+
+
+async def on_terminal(
+    *words: str,
+    columns: int,
+    interrupt_after: str | CtrlC | None = None,
+    **environment: str,
+) -> Done:
+    """
+    Run a command on a terminal of its own; what it drew is `out`, with all control sequences.
+
+    Ctrl-C is pressed once it has drawn a text, or when an event is set.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     env = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "NO_COLOR", "LINES"}}
@@ -128,22 +153,25 @@ async def on_terminal(*words: str, columns: int, interrupt_after: str | None = N
     os.close(theirs)
     drawn = bytearray()
     loop = asyncio.get_running_loop()
-    seen = asyncio.Event()
+    pressed = CtrlC(interrupt_after) if isinstance(interrupt_after, str) else interrupt_after
+    seen = pressed.when if pressed is not None and isinstance(pressed.when, asyncio.Event) else asyncio.Event()
 
     def read() -> None:
         try:
             drawn.extend(os.read(ours, 65536))
         except OSError:  # the other end is closed
             loop.remove_reader(ours)
-        if interrupt_after is not None and interrupt_after in drawn.decode(errors="replace"):
+        if pressed is not None and isinstance(pressed.when, str) and pressed.when in drawn.decode(errors="replace"):
             seen.set()
 
     loop.add_reader(ours, read)
     try:
-        if interrupt_after is not None:
+        if pressed is not None:
             await seen.wait()
-            process.send_signal(2)
-        code = await process.wait()
+            for _ in range(1 + pressed.twice):
+                process.send_signal(2)
+        async with asyncio.timeout(None if pressed is None else pressed.within):
+            code = await process.wait()
         read()
     finally:
         if process.returncode is None:

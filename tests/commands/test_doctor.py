@@ -2,11 +2,14 @@
 
 import json
 import sys
+from itertools import cycle
 
 import pytest
 
-from sse_relay.commands.doctor import examine_store, examine_stream
+from sse_relay import MemoryStore
+from sse_relay.commands.doctor import examine_store, examine_stream, latency
 from sse_relay.commands.exits import UserError
+from sse_relay.stores.protocol import RunInfo
 from tests.commands.scene import on_terminal, plain, run_async
 from tests.stores.redis.servers import Server
 
@@ -19,6 +22,42 @@ async def test_a_store(server: Server, prefix: str, capsys: pytest.CaptureFixtur
     assert found["runs"]["level"] == "ok"
     assert found["persistence"]["level"] == "warning"
     assert "appendonly" in found["persistence"]["advice"]
+    assert {"version", "eviction", "clock", "latency"} <= set(found)
+
+
+class Distant(MemoryStore):
+    """A store that is so many milliseconds away, one answer after the other."""
+
+    def __init__(self, *milliseconds: float) -> None:
+        super().__init__(clock=self.now)
+        self.time = 0.0
+        self._away = cycle(milliseconds)
+
+    def now(self) -> float:
+        """Tell the time."""
+        return self.time
+
+    async def info(self, run_id: str) -> RunInfo:
+        """Take a while."""
+        self.time += next(self._away) / 1000
+        return await super().info(run_id)
+
+
+@pytest.mark.parametrize(
+    ("away", "level", "found"),
+    [
+        ((0.5,), "ok", "0.5 ms a round trip, 0.5 ms at most"),
+        ((1, 1, 1, 80), "info", "1.0 ms a round trip, 80.0 ms at most"),
+        ((40,), "warning", "40.0 ms a round trip"),
+    ],
+)
+@run_async
+async def test_latency(away: tuple[float, ...], level: str, found: str) -> None:
+    """A store that is far away, or hesitates at times, is told of, with what to do."""
+    store = Distant(*away)
+    remark = await latency(store, store.now)
+    assert (remark.level, bool(remark.advice)) == (level, level != "ok")
+    assert remark.found.startswith(found)
 
 
 @run_async

@@ -1,6 +1,7 @@
 """Where the events of a stream come from."""
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncGenerator
 
@@ -21,6 +22,7 @@ from sse_relay.commands.exits import UserError
 from sse_relay.commands.following import follow_run, follow_url, is_url
 from sse_relay.stores.protocol import Page
 from tests.adapters.servers import serve
+from tests.client.peers import raw_server
 from tests.commands.scene import place, run_async, texts
 from tests.stores.redis.proxy import through
 from tests.stores.redis.servers import Server
@@ -167,15 +169,27 @@ async def test_a_url_through_a_cut() -> None:
 
         async with serve(cutting) as server:
             outcome = await follow_url(f"http://127.0.0.1:{server._port}/runs/{run.id}/events", {}, None, ear)
+            url = f"http://127.0.0.1:{server._port}/runs/{run.id}/events"
+            assert await follow_url(url, {}, ear.events[-1].id, ear) == outcome
     assert ear.names == ["one", "two", "end"]
     assert outcome is not None
     assert outcome.status == "completed"
-    assert ear.worries
+    (worry,) = ear.worries
+    assert re.fullmatch(r"the stream was cut \(.+\); connecting again in [34] s", worry)
 
 
 @run_async
 async def test_a_url_where_nobody_is() -> None:
-    """A server that cannot be reached from the beginning is an error at once."""
+    """A server that cannot be reached from the beginning is an error at once; so is a cut stream without ids."""
+    answer = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: a\n\n"
+
+    async def cut(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        await writer.drain()
+
+    async with raw_server(cut) as url:
+        with pytest.raises(UserError, match="no ids to go on after"):
+            await follow_url(url, {}, None, Ear())
     with pytest.raises(UserError, match="no stream"):
         await follow_url("http://127.0.0.1:9/", {}, None, Ear())
     with pytest.raises(UserError, match="no URL"):

@@ -15,6 +15,7 @@ The HTTP edge, outbound: a reader that resumes.
     ├── answers           what the head of an answer means
     ├── place             what was seen, and how the rest is asked for
     ├── starting_after    endpoints that count in their payloads
+    ├── interruption      a reader that waits, while another task closes
     └── transport         one connection, within its deadlines
 
 httpx2 is imported by the first stream that brings no client of its own.
@@ -23,13 +24,13 @@ httpx2 is imported by the first stream that brings no client of its own.
 from sse_relay.client.collect import collect
 from sse_relay.client.connect import connect
 from sse_relay.client.diary import Entry
-from sse_relay.client.errors import ConnectionLostError, ResponseRefusedError, ServerBusyError
 from sse_relay.client.find import FindRun
 from sse_relay.client.pending import PendingCall
 from sse_relay.client.reconnect import Backoff
 from sse_relay.client.result import CollectResult
 from sse_relay.client.resuming import ResumingEvents
 from sse_relay.client.sync import SyncEvents, collect_sync, connect_sync
+from sse_relay.exceptions import ConnectionLostError, ResponseRefusedError, ServerBusyError
 
 __all__ = [
     "Backoff",

@@ -20,12 +20,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
-from sse_relay.client.errors import ResponseRefusedError, ServerBusyError
 from sse_relay.exceptions import (
     CursorMismatchError,
     InvalidCursorError,
+    ResponseRefusedError,
     RunExpiredError,
     RunNotFoundError,
+    ServerBusyError,
     SSERelayError,
 )
 

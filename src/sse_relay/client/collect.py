@@ -8,7 +8,6 @@ from typing import Any
 
 from sse_relay.client.connect import connect
 from sse_relay.client.diary import Diary, Entry
-from sse_relay.client.errors import ConnectionLostError, ResponseRefusedError
 from sse_relay.client.find import Finder, FindRun, outcome_at
 from sse_relay.client.pending import PendingCalls, ReadDelta, tool_delta_of
 from sse_relay.client.place import with_query
@@ -17,7 +16,7 @@ from sse_relay.client.resuming import ResumingEvents
 from sse_relay.client.transport import Client, make_client
 from sse_relay.combinators.cancellation import CancelToken
 from sse_relay.combinators.stage import close
-from sse_relay.exceptions import StreamIncompleteError
+from sse_relay.exceptions import ConnectionLostError, ResponseRefusedError, StreamIncompleteError
 from sse_relay.outcome import ErrorCatalog, Outcome
 from sse_relay.wire.event import ServerSentEvent
 
@@ -29,6 +28,11 @@ OnFirstEvent = Callable[[ServerSentEvent], object]
 _ERRORS = ErrorCatalog()
 _ERRORS.register(ConnectionLostError, "connection_lost", "The connection was lost.", status=502)
 _ERRORS.register(ResponseRefusedError, "refused", "The server refused the request.", status=502)
+for _client in ("httpx", "httpx2"):  # whose errors mean a model's provider elsewhere
+    for _name in ("HTTPError", "TransportError", "TimeoutException"):
+        _ERRORS.register(f"{_client}.{_name}", "connection_lost", "The connection was lost.", status=502)
+    for _name in ("TooManyRedirects", "UnsupportedProtocol", "InvalidURL"):
+        _ERRORS.register(f"{_client}.{_name}", "refused", "The request could not be made.", status=502)
 
 _OF_THE_REQUEST = ("method", "json", "after", "starting_after")
 
@@ -179,7 +183,7 @@ class _Reading:
                     self._ended(events)
                     return
                 except Exception as error:  # noqa: BLE001 - of whatever client; it is the result's
-                    self._failed(error)
+                    self._failed(error, events.broken_by if isinstance(events, ResumingEvents) else None)
                     return
                 await self._take(event)
         finally:
@@ -210,17 +214,16 @@ class _Reading:
         if self._outcome is None and not getattr(events, "ended", False):
             self._failed(StreamIncompleteError("event"))
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, broken_by: Exception | None = None) -> None:
         self._outcome = _ERRORS.outcome_of(error)
-        cause = error.__cause__ if isinstance(error.__cause__, Exception) else None
         if isinstance(error, ConnectionLostError):
             self._error = error.original
-            if error.reason == "not_repeatable" or cause is error.original:
+            if error.reason in {"not_repeatable", "fail_fast"} or error.__cause__ is error.original:
                 self._not_resumed = error.reason
-            else:
-                self._resume_error = cause
-        elif cause is not None:
-            self._error, self._resume_error = cause, error
+            elif isinstance(error.__cause__, Exception):
+                self._resume_error = error.__cause__
+        elif broken_by is not None:
+            self._error, self._resume_error = broken_by, error
         else:
             self._error, self._not_resumed = error, "refused"
 

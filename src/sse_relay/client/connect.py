@@ -6,7 +6,7 @@ from typing import Any
 
 from sse_relay.client.place import After, ByCount, ByLastEventId, Place, Request
 from sse_relay.client.reconnect import Backoff, Reconnection
-from sse_relay.client.resuming import ResumingEvents
+from sse_relay.client.resuming import OnRetry, ResumingEvents
 from sse_relay.client.starting_after import ByStartingAfter, Endpoint
 from sse_relay.client.transport import Client
 from sse_relay.combinators.source import require_dialect
@@ -28,6 +28,8 @@ def connect(
     read_timeout: float = 45.0,
     max_event_bytes: int = 1 << 20,
     max_retries: int | None = None,
+    fail_fast: bool = False,
+    on_retry: OnRetry | None = None,
     dialect: Dialect | None = None,
     starting_after: Endpoint | None = None,
     backoff: Backoff | None = None,
@@ -53,6 +55,10 @@ def connect(
         read_timeout: How long the server may send nothing, in seconds: longer than its heartbeat.
         max_event_bytes: The largest event.
         max_retries: How many connections in a row may bring nothing, after the first; None: any number.
+        fail_fast: Whether the first connection must bring the stream: a server that is not there, or is busy, is an
+            error at once. What breaks later is resumed all the same.
+        on_retry: Called ahead of each pause, with what broke the connection, and how long the pause is, in seconds. It
+            may raise, to give up: the reader gets that.
         dialect: Whose terminals end the stream; None: the native one. Of one without ids the server is taken to send
             the whole again.
         starting_after: ``openai`` or ``letta``, for endpoints that resume so, and not by ``Last-Event-ID``.
@@ -95,5 +101,6 @@ def connect(
         read_timeout=positive("read_timeout", read_timeout),
         max_event_bytes=max_event_bytes,
         dialect=dialect or Native(),
-        reconnection=Reconnection(backoff or Backoff(), max_retries, SystemRandom().random),
+        reconnection=Reconnection(backoff or Backoff(), max_retries, SystemRandom().random, fail_fast=fail_fast),
+        on_retry=on_retry,
     )

@@ -99,6 +99,8 @@ class ByLastEventId:
             self._checking = False
             events = events[new_at:]
         ids = [event.id for event in events if event.id is not None]
+        if not ids and len(self._without_id) == _REMEMBERED_EVENTS:
+            return events
         if len(ids) < len(events):
             for event in events:
                 self._remember(event)

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ssl import SSLCertVerificationError
 
-from sse_relay.client.errors import ConnectionLostError, ServerBusyError
-from sse_relay.exceptions import StreamIncompleteError
+from sse_relay.exceptions import ConnectionLostError, ServerBusyError, StreamIncompleteError
 
 __all__ = ["MAX_WISH", "Backoff", "Reconnection", "is_transient", "was_sent"]
 
@@ -72,25 +71,34 @@ class Reconnection:
         backoff: The pauses.
         max_retries: How many connections in a row may fail after the first; None: any number.
         random: Draws a number from 0 to 1.
+        fail_fast: Whether the first connection must bring the stream.
 
     Attributes:
         retry: The server's ``retry:``, in milliseconds; None: it did not say.
+        original: What broke the connection first, since the last event; None: nothing did.
     """
 
-    def __init__(self, backoff: Backoff, max_retries: int | None, random: Callable[[], float]) -> None:
+    def __init__(
+        self, backoff: Backoff, max_retries: int | None, random: Callable[[], float], *, fail_fast: bool = False
+    ) -> None:
         if max_retries is not None and max_retries < 0:
             raise ValueError(f"max_retries must be 0 or more, or None for no limit, not {max_retries}")
         self.retry: int | None = None
         self._backoff = backoff
         self._max_retries = max_retries
         self._random = random
+        self._fail_fast = fail_fast
         self._failures = 0
-        self._original: Exception | None = None
+        self.original: Exception | None = None
+
+    def connected(self) -> None:
+        """Note that a connection brought the stream."""
+        self._fail_fast = False
 
     def progressed(self) -> None:
         """Note that an event came: what failed before no longer counts."""
         self._failures = 0
-        self._original = None
+        self.original = None
 
     def pause_after(self, error: Exception, *, repeatable: bool) -> float:
         """
@@ -105,13 +113,15 @@ class Reconnection:
             Exception: `error` itself, where no repetition can help; its cause is what broke the connection first.
         """
         if not is_transient(error):
-            raise error from error.__cause__ or self._original
+            raise error from error.__cause__ or self.original
         self._failures += 1
-        self._original = self._original or error
+        self.original = self.original or error
         if not repeatable and was_sent(error):
-            raise ConnectionLostError("not_repeatable", self._original) from error
+            raise ConnectionLostError("not_repeatable", self.original) from error
+        if self._fail_fast:
+            raise ConnectionLostError("fail_fast", self.original) from error
         if self._max_retries is not None and self._failures > self._max_retries:
-            raise ConnectionLostError("max_retries", self._original) from error
+            raise ConnectionLostError("max_retries", self.original) from error
         wish = error.retry_after if isinstance(error, ServerBusyError) else None
         retry = None if self.retry is None else self.retry / 1000
         return self._backoff.pause(self._failures, self._random(), retry=retry, at_least=wish)

@@ -9,7 +9,7 @@ from sse_relay.outcome import Outcome
 
 __all__ = ["CollectResult", "NotResumed"]
 
-NotResumed = Literal["aborted", "max_retries", "not_repeatable", "run_not_found", "refused"]
+NotResumed = Literal["aborted", "max_retries", "fail_fast", "not_repeatable", "run_not_found", "refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,8 @@ class CollectResult:
         error: What broke the stream at first, where it was not read to its end; None: nothing did.
         resume_error: What resuming it failed with; None: it did not fail, or was not tried.
         not_resumed: Why resuming was not tried. ``aborted``; ``max_retries``, which is 0;
-            ``not_repeatable``: no id of the answer to a POST was seen; ``run_not_found``: nor was its run found;
-            ``refused``: an answer that no repetition changes.
+            ``fail_fast``: the first connection failed; ``not_repeatable``: no id of the answer to a POST was seen;
+            ``run_not_found``: nor was its run found; ``refused``: an answer that no repetition changes.
         pending: Tool calls without a result, whole or as far as they came: what waits for an approval.
         diary: The last events, for diagnosis.
     """

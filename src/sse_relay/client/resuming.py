@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterator
+from operator import attrgetter, length_hint
 from typing import Self
 
 from sse_relay.client.answers import refusal
+from sse_relay.client.interruption import Interruptible
 from sse_relay.client.place import Place, Request
 from sse_relay.client.reconnect import Reconnection
 from sse_relay.client.transport import Client, Connection, ask, make_client
@@ -14,10 +17,13 @@ from sse_relay.outcome import Outcome
 from sse_relay.wire.decoder import EventDecoder
 from sse_relay.wire.event import ServerSentEvent
 
-__all__ = ["ResumingEvents"]
+__all__ = ["OnRetry", "ResumingEvents"]
+
+OnRetry = Callable[[Exception, float], object]
 
 _logger = logging.getLogger("sse_relay")
 
+_name_of = attrgetter("event")
 _SAFE = frozenset({"GET", "HEAD"})
 
 
@@ -41,6 +47,7 @@ class ResumingEvents:
         max_event_bytes: int,
         dialect: Dialect,
         reconnection: Reconnection,
+        on_retry: OnRetry | None,
     ) -> None:
         self.outcome: Outcome | None = None
         self.resumes: int = 0
@@ -55,12 +62,15 @@ class ResumingEvents:
         self._dialect = dialect
         self._recogniser = Recogniser(dialect)
         self._reconnection = reconnection
+        self._on_retry = on_retry
         self._connection: Connection | None = None
         self._connected = False
+        self._reading = Interruptible()
         self._closed = False
         self._failure: Exception | None = None
         self._batch: list[ServerSentEvent] = []
-        self._at = 0  # of the batch: what is handed out next
+        self._ready: Iterator[ServerSentEvent] = iter(())  # what of the batch was not handed out yet
+        self._unread = 0  # what will not be, because the stream was closed
         self._id_before: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -73,43 +83,45 @@ class ResumingEvents:
         return self
 
     async def __anext__(self) -> ServerSentEvent:
-        at = self._at
-        if self._closed:
-            raise StopAsyncIteration
-        if at == len(self._batch):
-            if not await self._next_batch():
-                raise StopAsyncIteration
-            at = 0
-        self._at = at + 1
-        return self._batch[at]
+        for event in self._ready:  # the fastest way to the next of an iterator, or to none
+            return event
+        for event in await self._next_batch():
+            return event
+        raise StopAsyncIteration
 
     async def batch(self) -> list[ServerSentEvent]:
         """Read the next events, as many as have come; none: that was all."""
-        if self._closed:
-            return []
-        if self._at == len(self._batch):
-            await self._next_batch()
-        events = self._batch[self._at :]
-        self._at = len(self._batch)
-        return events
+        return list(self._ready) or list(await self._next_batch())
 
     @property
     def last_id(self) -> str | None:
         """The id of the last event that was handed out: what `after` takes."""
-        if self._at == len(self._batch):
+        ahead = self._unread + length_hint(self._ready)
+        if not ahead:
             return self._place.text
-        ids = (event.id for event in reversed(self._batch[: self._at]) if event.id is not None)
+        ids = (event.id for event in reversed(self._batch[:-ahead]) if event.id is not None)
         return next(ids, self._id_before) or None
 
-    async def _next_batch(self) -> bool:
-        self._batch, self._at = [], 0
-        self._id_before = self._place.text
-        self._batch = await self._receive_more()
-        return bool(self._batch)
+    @property
+    def broken_by(self) -> Exception | None:
+        """What broke the connection first, since the last event; None: nothing did."""
+        return self._reconnection.original
+
+    async def _next_batch(self) -> Iterator[ServerSentEvent]:
+        if not self._closed:
+            self._batch, self._ready = [], iter(())
+            self._id_before = self._place.text
+            with self._reading:
+                self._batch = await self._receive_more()
+                self._ready = iter(self._batch)
+        return self._ready
 
     async def aclose(self) -> None:
-        """Close the connection; nothing more is read."""
+        """Close the connection; nothing more is read, and a reader in another task is at the end."""
         self._closed = True
+        self._reading.interrupt()
+        self._unread += length_hint(self._ready)
+        self._ready = iter(())
         await self._disconnect()
         if self._own_client is not None:
             client, self._own_client = self._own_client, None
@@ -149,11 +161,14 @@ class ResumingEvents:
         self._decoder = EventDecoder(self._max_event_bytes)
         self._decoder.last_event_id = place.text or ""
         place.connected()
+        self._reconnection.connected()
         return connection
 
     async def _receive(self, connection: Connection) -> list[ServerSentEvent]:
         if connection.status == 204:
             self.ended = True
+            if self._recogniser.may_end:  # it has said why, and nothing follows
+                self.outcome = self._recogniser.completed()
             return []
         if self._failure is not None:
             raise self._failure
@@ -177,6 +192,8 @@ class ResumingEvents:
     def _until_the_end(self, events: list[ServerSentEvent]) -> list[ServerSentEvent]:
         """Drop what comes behind the terminal."""
         marks = self._recogniser.marks
+        if not any(map(marks.__contains__, map(_name_of, events))):
+            return events
         for index, event in enumerate(events, 1):
             if event.event in marks and (outcome := self._outcome_of(event)) is not None:
                 self.outcome = outcome
@@ -196,6 +213,8 @@ class ResumingEvents:
         repeatable = seen or self._request.method in _SAFE or "idempotency-key" in names
         try:
             seconds = self._reconnection.pause_after(error, repeatable=repeatable)
+            if self._on_retry is not None:
+                self._on_retry(error, seconds)
         except BaseException:
             await self.aclose()
             raise

@@ -12,6 +12,7 @@ A stream may begin at such an address, or with the request that starts the run: 
 
 import json
 import re
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -23,7 +24,9 @@ __all__ = ["ByStartingAfter", "Endpoint"]
 
 Endpoint = Literal["openai", "letta"]
 
+Said = tuple[str | None, str | None]
 _SEQUENCE: Mapping[Endpoint, str] = {"openai": "sequence_number", "letta": "seq_id"}
+_REMEMBERED = 64
 _LETTA_ROOT = re.compile(r".*?/v1(?=/)")
 
 
@@ -41,7 +44,10 @@ class ByStartingAfter:
         self._sequence = _SEQUENCE[endpoint]
         self._last = after
         self._run: str | None = None
-        self._replaying = False
+        self._ahead: list[Said] = []  # what had no number, between the last one and the one before it
+        self._behind: list[Said] = []  # and since the last one
+        self._expected: deque[Said] = deque()
+        self._replaying: int | None = None  # the number that came again
 
     @property
     def text(self) -> str | None:
@@ -56,10 +62,11 @@ class ByStartingAfter:
 
     def connected(self) -> None:
         """Begin another connection: numbers are compared in any case."""
-        self._replaying = False
+        self._replaying = None
+        self._expected = deque([*self._ahead, *self._behind])
 
     def new_of(self, events: list[ServerSentEvent]) -> list[ServerSentEvent]:
-        """Compare numbers with the last one; an event without a number belongs to the one before it."""
+        """Compare numbers with the last one; what has none belongs to the one before it, which may come again."""
         return [event for event in events if self._is_new(event)]
 
     def stick(self, last_event_id: str) -> None:
@@ -70,11 +77,24 @@ class ByStartingAfter:
         self._run = self._run or self._run_of(said)
         number = said.get(self._sequence)
         if type(number) is not int:
-            return not self._replaying
-        self._replaying = self._last is not None and number <= self._last
-        if not self._replaying:
-            self._last = number
-        return not self._replaying
+            return self._is_new_unnumbered((event.event, event.data))
+        if self._last is not None and number <= self._last:
+            self._replaying = number
+            return False
+        self._last, self._replaying = number, None
+        self._ahead, self._behind = self._behind, []
+        self._expected.clear()
+        return True
+
+    def _is_new_unnumbered(self, said: Said) -> bool:
+        if self._replaying is not None and self._replaying != self._last:
+            return False
+        while self._expected:
+            if self._expected.popleft() == said:
+                return False
+        if len(self._behind) < _REMEMBERED:
+            self._behind.append(said)
+        return True
 
     def _run_of(self, said: Mapping[str, Any]) -> str | None:
         found: Any = said.get("run_id")

@@ -24,7 +24,8 @@ def connect_sync(url: str, **options: Any) -> "SyncEvents":  # noqa: ANN401 - th
 
     Args:
         url: Where the stream is.
-        **options: Those of `connect`. A `client` is an async one, too, and used by this stream only.
+        **options: Those of `connect`. A `client` is an async one, too, and used by this stream only;
+            `on_retry` is called in the thread that reads.
 
     Raises:
         RuntimeError: An event loop runs in this thread, and would be blocked.

@@ -2,24 +2,27 @@
 One connection: a request out, bytes in, each within a deadline.
 
 The deadlines are ours, and not the HTTP client's: they hold for any client, on any clock, and from the first packet on,
-so that neither a host that swallows packets nor a connection that is open on this side only holds a reader up.
+so that neither a host that swallows packets nor a connection that is open on this side only holds a reader up. To
+connect, the client has a shorter one of its own: what fails so was not sent.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from sse_relay.client.answers import Answer, opens_stream
 from sse_relay.client.place import Request
 from sse_relay.exceptions import IdleTimeoutError
+from sse_relay.runs.deadline import Deadline
 
 __all__ = ["Client", "Connection", "ask", "make_client"]
 
-T = TypeVar("T")
 _logger = logging.getLogger("sse_relay")
 
+# Of the deadline, once for TCP and once for TLS. httpcore closes what it gives up itself, not a handshake cancelled.
+_TO_CONNECT = 0.4
 _CLOSING = 2.0  # seconds; a peer that is gone does not answer a TLS close
 _MAX_BODY = 64 * 1024  # of an answer that is no stream
 _HEADERS = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
@@ -71,9 +74,11 @@ class Connection:
     def __init__(self, response: Any, read_timeout: float) -> None:  # noqa: ANN401 - of the caller's client
         self._response = response
         self._read_timeout = read_timeout
-        self._chunks: AsyncGenerator[bytes, None] = response.aiter_bytes()
+        self._deadline = Deadline(read_timeout)
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
+        plain = self.headers.get("content-encoding", "identity") == "identity"
+        self._chunks: AsyncGenerator[bytes, None] = response.aiter_raw() if plain else response.aiter_bytes()
 
     @property
     def is_stream(self) -> bool:
@@ -88,7 +93,13 @@ class Connection:
             IdleTimeoutError: Nothing came in time.
             Exception: The client's own, when the connection broke.
         """
-        return await _in_time(anext(self._chunks, None), self._read_timeout)
+        try:
+            with self._deadline:
+                return await anext(self._chunks, None)
+        except TimeoutError as error:
+            if isinstance(error.__context__, asyncio.CancelledError):  # of the deadline, and not the client's own
+                raise IdleTimeoutError(self._read_timeout) from error
+            raise
 
     async def answer(self) -> Answer:
         """Read a response that is no stream, as far as it comes."""
@@ -100,13 +111,20 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close it, whatever state it is in."""
-        for close in (self._chunks.aclose, self._response.aclose):
-            try:
-                async with asyncio.timeout(_CLOSING):
-                    await close()
-            except Exception:
-                _logger.debug("a connection could not be closed in order", exc_info=True)
+        self._deadline.close()
+        try:
+            await _closed(self._chunks.aclose)
+        finally:
+            await _closed(self._response.aclose)
         await asyncio.sleep(0)  # httpx leaves generators of its own to the loop, which closes them in its next turn
+
+
+async def _closed(close: Callable[[], Awaitable[None]]) -> None:
+    try:
+        async with asyncio.timeout(_CLOSING):
+            await close()
+    except Exception:
+        _logger.debug("a connection could not be closed in order", exc_info=True)
 
 
 async def ask(client: Client, request: Request, read_timeout: float) -> Connection:
@@ -122,18 +140,14 @@ async def ask(client: Client, request: Request, read_timeout: float) -> Connecti
         request.url,
         headers={**_HEADERS, **request.headers},
         json=request.json,
-        timeout=None,
+        timeout=(_TO_CONNECT * read_timeout, None, None, None),
     )
-    response = await _in_time(client.send(prepared, stream=True, follow_redirects=True), read_timeout)
-    return Connection(response, read_timeout)
-
-
-async def _in_time(work: Awaitable[T], seconds: float) -> T:
-    deadline = asyncio.timeout(seconds)
+    deadline = asyncio.timeout(read_timeout)
     try:
         async with deadline:
-            return await work
+            response = await client.send(prepared, stream=True, follow_redirects=True)
     except TimeoutError as error:
         if deadline.expired():
-            raise IdleTimeoutError(seconds) from error
+            raise IdleTimeoutError(read_timeout) from error
         raise
+    return Connection(response, read_timeout)

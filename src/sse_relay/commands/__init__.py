@@ -5,6 +5,7 @@ The commands of `sse-relay`, each in a file of its own.
 
     app.py            what may be typed: options, help
     exits.py          exit codes, and what an error looks like
+    interrupts.py     Ctrl-C while a command is being loaded
     demo.py           the demo; needs no typer
     tail.py           follow a stream; following.py: where its events come from; progress.py: the line below them
     listing.py        which runs there are

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sse_relay.commands.exits import Exit, UserError, complain
+from sse_relay.commands.interrupts import leaving_at_once
 
 if TYPE_CHECKING:
     from sse_relay.demo.upstream import Upstream
@@ -47,8 +48,9 @@ def _port(text: str) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     try:
-        from sse_relay.demo import DemoApp  # noqa: PLC0415 - other commands need none of this
-        from sse_relay.demo.server import DemoServer, listen  # noqa: PLC0415
+        with leaving_at_once():
+            from sse_relay.demo import DemoApp  # noqa: PLC0415 - other commands need none of this
+            from sse_relay.demo.server import DemoServer, listen  # noqa: PLC0415
 
         upstream = _upstream(arguments.upstream, arguments.model)
     except ModuleNotFoundError as error:
@@ -62,9 +64,12 @@ def _serve(arguments: argparse.Namespace) -> int:
     with sock:
         host, port = sock.getsockname()[:2]
         shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
-        print(f"sse_relay demo: http://{f'[{shown}]' if ':' in shown else shown}:{port}/  (Ctrl-C ends it)", flush=True)
+        address = f"[{shown}]" if ":" in shown else shown
+        server = DemoServer(DemoApp(upstream=upstream))
         try:
-            DemoServer(DemoApp(upstream=upstream)).run(sockets=[sock])
+            with leaving_at_once(Exit.DONE, until=lambda: server.started):
+                print(f"sse_relay demo: http://{address}:{port}/  (Ctrl-C ends it)", flush=True)
+                server.run(sockets=[sock])
         except KeyboardInterrupt:
             print()
     return Exit.DONE

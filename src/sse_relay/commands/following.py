@@ -1,13 +1,11 @@
 """Where the events of a stream come from: a run in a store, or a URL."""
 
 import asyncio
-import logging
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Protocol
 
 from sse_relay.commands.exits import Exit, UserError, require
-from sse_relay.exceptions import StoreUnavailableError
+from sse_relay.exceptions import ConnectionLostError, StoreUnavailableError
 from sse_relay.outcome import Outcome
 from sse_relay.runs.relay import Relay
 from sse_relay.stores.protocol import StreamStore
@@ -15,7 +13,6 @@ from sse_relay.wire.event import ServerSentEvent
 
 __all__ = ["Listener", "follow_run", "follow_url", "is_url"]
 
-_logger = logging.getLogger("sse_relay")
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 _DIGITS = 18  # of an offset
@@ -81,55 +78,45 @@ async def follow_url(url: str, headers: Mapping[str, str], after: str | None, li
     require("httpx2", "client")
     import httpx2  # noqa: PLC0415 - runs of a store are followed without it
 
-    from sse_relay.client import ConnectionLostError, connect  # noqa: PLC0415
+    from sse_relay.client import connect  # noqa: PLC0415
+    from sse_relay.client.find import outcome_at  # noqa: PLC0415
+    from sse_relay.client.transport import make_client  # noqa: PLC0415
 
-    sent, place = dict(headers), _place_of(after)
-    retries: int | None = 0
+    client = make_client()
+    events = connect(
+        url,
+        headers=headers,
+        client=client,
+        after=_place_of(after),
+        fail_fast=True,
+        on_retry=lambda error, seconds: _worry(error, seconds, listener, events.last_id),
+    )
     try:
-        with _worries(listener):
-            while True:
-                async with connect(url, headers=sent, after=place, max_retries=retries) as events:
-                    try:
-                        async for event in events:
-                            listener.hear(event)
-                    except ConnectionLostError as error:
-                        why = str(error.original) or type(error.original).__name__
-                        if not listener.heard:
-                            raise UserError(f"no stream: {why}") from error
-                        if events.last_id is None:
-                            raise UserError(f"the stream was cut, and has no ids to go on after: {why}") from error
-                        listener.worry(f"the stream was cut ({why}); connecting again")
-                        place, retries = events.last_id, None
-                    else:
-                        return events.outcome
+        async with events:
+            async for event in events:
+                listener.hear(event)
+        return events.outcome or await outcome_at(client, url, headers)
+    except ConnectionLostError as error:
+        raise UserError(f"no stream: {_words(error.original)}") from error
     except httpx2.InvalidURL as error:
         raise UserError("that is no URL: write https://host/path", Exit.MISUSED) from error
     except httpx2.HTTPError as error:
-        raise UserError(f"no stream: {error}") from error
+        raise UserError(f"no stream: {_words(error)}") from error
+    finally:
+        await client.aclose()
+
+
+def _worry(error: Exception, seconds: float, listener: Listener, last_id: str | None) -> None:
+    """Let the listener hear why nothing comes; nobody goes on in a stream that cannot say where it was."""
+    if listener.heard and last_id is None:
+        raise UserError(f"the stream was cut, and has no ids to go on after: {_words(error)}")
+    listener.worry(f"the stream was cut ({_words(error)}); connecting again in {seconds:.0f} s")
+
+
+def _words(error: Exception) -> str:
+    """Say what happened, without the advice to a programmer."""
+    return str(error).partition(";")[0] or type(error).__name__
 
 
 def _place_of(after: str | None) -> str | int | None:
     return int(after) if after is not None and after.isascii() and after.isdigit() and len(after) <= _DIGITS else after
-
-
-@contextmanager
-def _worries(listener: Listener) -> Generator[None]:
-    """Let the listener hear what the client logs."""
-    handler = _Worries(listener)
-    level = _logger.level
-    _logger.addHandler(handler)
-    _logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        _logger.setLevel(level)
-        _logger.removeHandler(handler)
-
-
-class _Worries(logging.Handler):
-    def __init__(self, listener: Listener) -> None:
-        super().__init__()
-        self._listener = listener
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._listener.worry(record.getMessage())
