@@ -51,7 +51,7 @@ bench: $(VENV)/.bench ## the benchmarks
 
 evidence: $(VENV)/.clients $(CLIENTS) $(ASGI)/.done ## the tests that are too long for every push
 	test -n "$$SSE_RELAY_REDIS_SERVERS" || tests/deployments/fetch_servers.sh $(SERVERS)
-	SSE_RELAY_REQUIRE=redis,clients,servers SSE_RELAY_REDIS_SERVERS="$${SSE_RELAY_REDIS_SERVERS:-$(NEWER)}" \
+	SSE_RELAY_REQUIRE=chromium,clients,nginx,redis,servers SSE_RELAY_REDIS_SERVERS="$${SSE_RELAY_REDIS_SERVERS:-$(NEWER)}" \
 		$(RUN) -m pytest -m evidence $(ARGS)
 
 servers: $(VENV)/.test $(ASGI)/.done ## each framework under each server, and the table of it in docs/servers.md

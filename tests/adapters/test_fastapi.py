@@ -131,6 +131,74 @@ async def test_cleanup_comes_after_the_stream(leaves: bool) -> None:
 
 
 @in_real_time
+async def test_a_run_outlives_the_request_that_started_it() -> None:
+    """F, L5: a client that leaves ends its background task and its dependency, and not the run: that is whole later."""
+    happened, release, relay = list[str](), silence(), Relay()
+
+    async def session() -> AsyncIterator[str]:
+        yield "session"
+        happened.append("dependency")
+
+    app = application(relay)
+
+    @app.get("/", response_class=EventStreamResponse)
+    async def stream(
+        said: Annotated[str, Depends(session)], request: Request, relay: CurrentRelay, background: BackgroundTasks
+    ) -> Response:
+        background.add_task(happened.append, "background")
+        source = watch_outcome(play(said, release, "b"), lambda outcome: happened.append(outcome.status))
+        return await respond(relay, source, scope=request.scope, key="chat")
+
+    async with opened(app) as server:
+        async with server.connect() as client:
+            await client.get()
+            body = b""
+            while b"data: session\n\n" not in body:
+                body += await client.chunk()
+        await until(lambda: "dependency" in happened)
+        assert happened == ["background", "dependency"]
+        run = await relay.active("chat")
+        assert run is not None
+        release.set()
+        assert (await ask(server, f"/relay/runs/{run.id}/events")).names == ["session", "b", "end"]
+        assert happened == ["background", "dependency", "completed"]
+
+
+@pytest.mark.parametrize("refused", ["dependency", "endpoint", "source", "cursor"])
+@in_real_time
+async def test_a_refusal_cleans_up_as_well(refused: str) -> None:
+    """F, I13: what is refused before its stream is a problem with its status, and every dependency is left."""
+    happened = list[str]()
+
+    async def session(relay: CurrentRelay) -> AsyncIterator[Relay]:
+        try:
+            yield relay
+        finally:
+            happened.append("left")
+
+    async def allowed() -> None:
+        if refused == "dependency":
+            raise RunNotFoundError("hunter2")
+
+    app = FastAPI(lifespan=lifespan(Relay()), exception_handlers=problem_handlers())
+
+    @app.get("/", response_class=EventStreamResponse, dependencies=[Depends(allowed)])
+    async def stream(relay: Annotated[Relay, Depends(session)], after: LastEventId) -> Response:
+        if refused == "endpoint":
+            raise RunNotFoundError("hunter2")
+        if refused == "source":
+            return EventStreamResponse(play(RunNotFoundError("hunter2")))
+        return EventStreamResponse(relay.subscribe("hunter2", after))
+
+    async with opened(app) as server:
+        answer = await ask(server, "/", **({"last_event_id": "k3Jx9-Qa:1"} if refused == "cursor" else {}))
+        assert (answer.status, Problem.model_validate_json(answer.body).code) == (404, "run_not_found")
+        assert b"hunter2" not in answer.body
+        await until(lambda: happened or refused == "dependency")
+        assert happened == ([] if refused == "dependency" else ["left"])
+
+
+@in_real_time
 async def test_what_an_endpoint_yields_is_a_stream() -> None:
     """F, I13: what an endpoint yields is streamed by its response class: status, end, errors and cleanup as ever."""
     app = FastAPI(lifespan=lifespan(Relay()))

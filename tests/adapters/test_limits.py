@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
-from sse_relay import MemoryStore, Relay
+from sse_relay import Cursor, MemoryStore, Relay
 from sse_relay.adapters.asgi import AccessRequest, relay_app
 from sse_relay.adapters.limits import Limits
 from sse_relay.adapters.messages import Scope
 from sse_relay.adapters.requests import header_of
+from sse_relay.dialects import Native
+from sse_relay.stores.paging import PAGE_BYTES
+from sse_relay.stores.protocol import Page, StreamStore
+from sse_relay.testing.handle import StoreHandle
 from tests.adapters.relays import Totals, ask, memory, open_to_all
 from tests.adapters.servers import Exchange, on_virtual_time
 from tests.adapters.sources import hang, play, silence
@@ -124,16 +128,44 @@ async def test_each_client_is_told_its_own_time() -> None:
         assert len(waits) > 10
 
 
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("too old", "viewing_expired"),
+        ("no", "access_revoked"),
+        ("raises", "access_unconfirmed"),
+        ("hangs", "access_unconfirmed"),
+        ("drains", "draining"),
+    ],
+)
 @on_virtual_time
-async def test_a_dialect_without_resumption_gets_a_typed_error() -> None:
-    """I2: a client that cannot come back to where it was would take a mere end for success."""
-    async with Relay(memory()) as relay:
+async def test_a_dialect_without_resumption_gets_a_typed_error(reason: str, code: str) -> None:
+    """I2, I13: a client that cannot come back to where it was would take a mere end for success: it learns why."""
+    asked = 0
+
+    def authorize(_: AccessRequest) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            return True
+        if reason == "raises":
+            raise OSError("password=hunter2")
+        return asyncio.sleep(1e6) if reason == "hangs" else reason != "no"
+
+    async with Relay(store := memory()) as elsewhere, Relay(store) as relay:
         dialect = Totals(has_ids=False, resume="from_start")
-        run = await relay.start(play("1", silence()))
-        exchange, task = view(open_to_all(relay, max_age=5, dialects=[dialect]), run.id, "")
+        run = await elsewhere.start(play("1", silence()))
+        options: dict[str, Any] = {"max_age": 5} if reason == "too old" else {"reauthorize": 5}
+        exchange, task = view(relay_app(relay, authorize=authorize, dialects=[dialect], **options), run.id, "")
+        if reason == "drains":
+            await asyncio.sleep(1)
+            await relay.drain(1)
         await task
-        assert exchange.events[-1].data == "failed draining"
+        assert exchange.events[-1].data == f"failed {code}"
+        assert exchange.complete
         assert b"retry:" not in exchange.body
+        assert b"hunter2" not in exchange.body
+        assert (await elsewhere.info(run.id)).status == "running"
 
 
 @pytest.mark.parametrize("answer", ["no", "raises", "hangs", "truthy"])
@@ -212,6 +244,41 @@ async def test_limits_end_with_their_response() -> None:
         assert len(asyncio.all_tasks()) == before
 
 
+class Measured(StoreHandle):
+    """A store whose pages are weighed."""
+
+    def __init__(self, store: StreamStore) -> None:
+        super().__init__(store)
+        self.pages: list[tuple[int, int]] = []
+
+    async def read(
+        self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, max_bytes: int = PAGE_BYTES
+    ) -> Page:
+        page = await super().read(run_id, after, limit=limit, max_bytes=max_bytes)
+        self.pages.append((len(page.frames), sum(map(len, page.frames))))
+        return page
+
+
+@pytest.mark.parametrize("page_bytes", [1, 100_000, None])
+@pytest.mark.parametrize("dialect", ["native", "totals"])
+@on_virtual_time
+async def test_a_page_has_so_many_bytes(page_bytes: int | None, dialect: str) -> None:
+    """L6, I3: however large the records of a run, a viewer, joining or resuming, reads so many bytes at once."""
+    store = Measured(memory())
+    async with Relay(store) as relay:
+        options = {} if page_bytes is None else {"page_bytes": page_bytes}
+        app = open_to_all(relay, dialects=[Native(), Totals()], **options)
+        most = page_bytes or PAGE_BYTES
+        run = await relay.start(play(*["7".rjust(30_000), "1"] * 100))
+        await relay.wait(run.id)
+        for after in (0, 20, 199):
+            store.pages.clear()
+            exchange = await ask(app, f"/runs/{run.id}/events?dialect={dialect}&after={after}")
+            assert all(count <= 1 or size <= most for count, size in store.pages)
+            assert len(store.pages) >= (3_000_000 - 15_000 * after) // (most + 30_000)
+            assert len(exchange.events) == (201 - after if dialect == "native" else 2 * (201 - after) + 1)
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [
@@ -223,6 +290,7 @@ async def test_limits_end_with_their_response() -> None:
         ({"max_age": "60"}, TypeError),
         ({"reauthorize": -1}, ValueError),
         ({"retry": 0}, ValueError),
+        ({"page_bytes": 0}, ValueError),
     ],
     ids=str,
 )

@@ -44,6 +44,16 @@ def test_errors_are_described_by_status() -> None:
 
 
 @on_virtual_time
+async def test_the_advice_of_a_problem_is_described() -> None:
+    """F: whether, and when, to ask again is in the headers that the document has; no other problem has any."""
+    advice = {"retry-after", "x-should-retry"}
+    for status in (400, 404, 409, 410, 418, 503):
+        answer = await Exchange().ask(ProblemResponse(ErrorInfo("code", "A sentence.", None, status)))
+        assert set(problem_responses(status)[status].get("headers", {})) == advice & set(answer.headers)
+    assert set(problem_responses(429)[429]["headers"]) == {"retry-after"}
+
+
+@on_virtual_time
 async def test_a_problem_is_what_is_answered() -> None:
     """F: the model of a problem has the fields that are sent, and no other."""
     answer = await Exchange().ask(ProblemResponse(ErrorInfo("code", "A sentence.", "7", 404)))

@@ -95,7 +95,8 @@ async def test_a_long_response_is_whole() -> None:
         gone = (410, "false", "invalid_request_error", "history_trimmed")
         assert error_of(await ask(for_all(relay), of(run))) == gone
         exchange = await ask(for_all(relay), of(run, "?stream=true"))
-        assert [event.event for event in exchange.events][-1] == "response.failed"
+        last = exchange.events[-1]
+        assert (last.event, json.loads(last.data or "")["error"]["code"]) == (None, "history_trimmed")
 
 
 @pytest.mark.parametrize("mount", ["/v1", ""], ids=["at the root", "under /v1"])
@@ -507,6 +508,31 @@ async def test_the_sdk_is_told_that_the_producer_died() -> None:
         assert not [event.type for event in rest if event.type.endswith((".done", ".completed"))]
         assert (await client.responses.retrieve(f"resp_{run.id}")).status == "failed"
         await dead.drain(0)
+
+
+@on_a_socket
+async def test_the_sdk_goes_on_where_a_server_left_it() -> None:
+    """L8, I1, I4: a server that drains in mid-run is the SDK's own error with a code; the next server has the rest."""
+    store, rest = MemoryStore(), asyncio.Event()
+    async with Relay(store) as elsewhere, client_of(for_all(elsewhere)) as other:
+        run = await elsewhere.start(play(TextDelta("a"), rest, TextDelta("b")))
+        seen: list[ResponseStreamEvent] = []
+        async with Relay(store) as relay, client_of(for_all(relay)) as client:
+            stream = await client.responses.retrieve(f"resp_{run.id}", stream=True)
+            with pytest.raises(openai.APIError) as interrupted:
+                async for event in stream:
+                    seen.append(event)
+                    if event.type == "response.output_text.delta":
+                        await relay.drain(0)
+            assert interrupted.value.code == "draining"
+        rest.set()
+        after = seen[-1].sequence_number
+        async with await other.responses.retrieve(f"resp_{run.id}", stream=True, starting_after=after) as stream:
+            seen += [event async for event in stream]
+        assert [event.sequence_number for event in seen] == list(range(len(seen)))
+        last = seen[-1]
+        assert last.type == "response.completed"
+        assert last.response.output_text == "ab"
 
 
 @on_a_socket

@@ -22,6 +22,7 @@ from starlette.testclient import TestClient
 
 from sse_relay import DrainingError, ErrorCatalog, Relay, RunNotFoundError, watch_outcome
 from sse_relay.adapters import asgi
+from sse_relay.adapters.asgi import AccessRequest
 from sse_relay.adapters.messages import Message, Receive, Scope, Send
 from sse_relay.adapters.starlette import EventStreamResponse, lifespan, problem_handlers, respond, routes
 from sse_relay.dialects import Native
@@ -328,6 +329,36 @@ async def test_middleware_lets_streams_through() -> None:
             assert await client.chunk() == b"data: b\n\n"
         await until(lambda: closed)
         assert closed == ["cancelled"]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@in_real_time
+async def test_other_origins_are_the_frameworks_to_allow(allowed: bool) -> None:
+    """I12: whom CORS lets in is said by middleware alone; it answers a preflight though `authorize` allows nobody."""
+    relay, wanted = Relay(), list[str]()
+
+    def authorize(access: AccessRequest) -> bool:
+        wanted.append(access.action)
+        return False
+
+    cors = Middleware(CORSMiddleware, allow_origins=["http://page"], allow_headers=["Last-Event-ID"])
+    app = Starlette(
+        routes=routes(relay, authorize=authorize, listing=True),
+        middleware=[cors] if allowed else [],
+        lifespan=lifespan(relay),
+    )
+    async with opened(app) as server:
+        asking = {"origin": "http://page", "access_control_request_method": "GET"}
+        for path in ("/runs/7/events", "/runs/7", "/runs/7/cancel", "/keys/7/latest", "/runs"):
+            asked = {**asking, "access_control_request_headers": "last-event-id"}
+            preflight = await ask(server, path, method="OPTIONS", **asked)
+            assert preflight.headers.get("access-control-allow-origin") == ("http://page" if allowed else None)
+            assert preflight.status == (200 if allowed else 204)
+            assert wanted == []
+        answer = await ask(server, "/runs/7/events", origin="http://page")
+        assert (answer.status, wanted) == (404, ["events"])
+        assert answer.headers.get("access-control-allow-origin") == ("http://page" if allowed else None)
+        assert not allowed or answer.headers["vary"] == "Origin"
 
 
 @in_real_time

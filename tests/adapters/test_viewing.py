@@ -11,7 +11,18 @@ import pytest
 from sse_relay import ErrorCatalog, EventDecoder, InvalidEventError, Relay, ServerSentEvent, StoreUnavailableError
 from sse_relay.adapters.asgi import EventStreamResponse
 from sse_relay.adapters.messages import Message
-from sse_relay.dialects import Finish, Letta, Native, OpenAIChat, RenderContext, Renderer, TextDelta, Usage
+from sse_relay.dialects import (
+    Dialect,
+    Finish,
+    Letta,
+    Native,
+    OpenAIChat,
+    OpenAIResponses,
+    RenderContext,
+    Renderer,
+    TextDelta,
+    Usage,
+)
 from sse_relay.stores.protocol import RunInfo
 from sse_relay.testing import FaultyStore
 from tests.adapters.relays import BEAT, Totals, memory, said
@@ -293,6 +304,54 @@ async def test_the_end_again_is_told_though_its_past_is_lost() -> None:
         run = await start(relay, *"12345")
         exchange = await view(relay, run, 6, dialect=Totals(), end_status=200)
         assert over(exchange) == "completed"
+
+
+# A viewing that ends before its run
+
+
+def is_there(event: ServerSentEvent) -> bool:
+    """Tell whether an event is one of a run, by the number that its dialect gives it."""
+    said = json.loads(event.data or "") if event.data != "[DONE]" else {}
+    return any(isinstance(said.get(name), int) for name in ("sequence_number", "seq_id"))
+
+
+@pytest.mark.parametrize("fault", ["drain", "outage"])
+@pytest.mark.parametrize("name", ["responses", "letta"])
+@on_virtual_time
+async def test_an_interruption_takes_no_place(name: str, fault: str) -> None:
+    """I1, I4: what ends one viewing says why, is no end of the run, and has no number, which is of an event to come."""
+
+    def speaks(seen: Sequence[ServerSentEvent]) -> tuple[Any, Dialect]:
+        last = [json.loads(event.data or "") for event in seen if is_there(event)][-1:]
+        if name == "letta":
+            return (last[0]["seq_id"] if last else None), Letta()
+        return None, OpenAIResponses(starting_after=last[0]["sequence_number"] if last else None)
+
+    store = memory()
+    handle = FaultyStore(store)
+    async with Relay(store) as elsewhere, Relay(handle) as relay:
+        run = await elsewhere.start(play(TextDelta("Every "), 5.0, TextDelta("stream "), TextDelta("ends.")))
+        viewing = asyncio.create_task(view(relay, run, dialect=speaks([])[1]))
+        await asyncio.sleep(2)
+        if fault == "drain":
+            await relay.drain(1)
+        else:
+            with handle.outage():
+                relay._tail._windows[run.id].doubt()
+                await viewing
+        interrupted = await viewing
+        assert b"response.failed" not in interrupted.body
+        assert b"stop_reason" not in interrupted.body
+        *seen, last = interrupted.events
+        assert not is_there(last)
+        assert last.event is None
+        assert ("draining" if fault == "drain" else "store_unavailable") in (last.data or "")
+        after, dialect = speaks(seen)
+        rest = (await view(elsewhere, run, after, dialect=dialect)).events
+        whole = (await view(elsewhere, run, dialect=speaks([])[1])).events
+        assert [event.data for event in [*seen, *rest] if is_there(event)] == [
+            event.data for event in whole if is_there(event)
+        ]
 
 
 # What fails

@@ -67,12 +67,12 @@ class Failing(MemoryStore):
 
     reads = 0
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
         """Read, or fail."""
         self.reads += 1
         if self.reads == 2:
             raise StoreUnavailableError("gone for a moment")
-        return await super().read(run_id, after, limit=limit)
+        return await super().read(run_id, after, limit=limit, **more)
 
 
 def test_a_url() -> None:

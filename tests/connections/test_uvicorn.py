@@ -1,12 +1,13 @@
 """Responses over real sockets, by a real server, on both event loops."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+import json
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from typing import Any
 
 import pytest
 
-from sse_relay import EventDecoder, watch_outcome
+from sse_relay import CancelToken, EventDecoder, cancellable, watch_outcome
 from sse_relay.adapters.asgi import EventStreamResponse
 from sse_relay.adapters.messages import Receive, Scope, Send
 from sse_relay.testing import Probe
@@ -24,7 +25,7 @@ class Application:
         outcomes: How the sources ended.
     """
 
-    def __init__(self, make: Callable[[Scope], AsyncGenerator[object, None] | Probe], **options: Any) -> None:
+    def __init__(self, make: Callable[[Scope], AsyncIterable[object]], **options: Any) -> None:
         self._make = make
         self._options = options
         self.returned = asyncio.Event()
@@ -115,6 +116,39 @@ def test_a_client_leaves(run: Run, http: Parser, mode: Mode) -> None:
                 release.set()
             await application.returned.wait()
             assert application.outcomes == ["cancelled" if mode == "close" else "completed"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("mode", ["close", "continue"])
+def test_a_stream_is_stopped_by_its_token(run: Run, http: Parser, mode: Mode) -> None:
+    """Defect 4, E, F: by another request, while it is silent: a terminal, a body that ends, the outcome told once."""
+
+    async def main() -> None:
+        token, closed = CancelToken(), list[str]()
+
+        async def source() -> AsyncGenerator[object, None]:
+            try:
+                yield "a"
+                await silence().wait()
+            finally:
+                closed.append("closed")
+
+        def make(scope: Scope) -> AsyncIterable[object]:
+            if scope["path"] == "/stop":
+                token.cancel("user")
+                return play("stopped")
+            return cancellable(source(), token)
+
+        application = Application(make, on_disconnect=mode)
+        async with serve(application, http) as server, server.connect() as client, server.connect() as other:
+            await client.get()
+            assert names(await client.chunk()) == ["a"]
+            await other.get("/stop")
+            (end,) = EventDecoder().feed(await client.rest())
+            assert json.loads(end.data or "") == {"status": "cancelled", "reason": "user", "error": None}
+            assert closed == ["closed"]
+            assert sorted(application.outcomes) == ["cancelled", "completed"]
 
     run(main())
 

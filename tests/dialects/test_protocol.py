@@ -7,7 +7,7 @@ import pytest
 
 from sse_relay import ErrorInfo, Outcome, ServerSentEvent
 from sse_relay.dialects import Dialect, Finish, Native, RenderContext, Renderer, TextDelta, delta_of, event_of
-from sse_relay.dialects.protocol import Recogniser, TerminalPart, render_end
+from sse_relay.dialects.protocol import Recogniser, TerminalPart, interrupted, render_end
 from sse_relay.exceptions import InvalidEventError
 from tests.wire.chunkings import bytewise, decode, in_two
 
@@ -107,6 +107,19 @@ def test_rendering_is_deterministic() -> None:
     """The same records give the same bytes to every viewer, on any process: renderers share nothing."""
     for dialect in (Telegram(), Native()):
         assert render(dialect, Outcome("completed")) == render(dialect, Outcome("completed"))
+
+
+def test_an_interruption_is_a_failed_end_unless_the_dialect_has_a_word_for_it() -> None:
+    """I2: a viewer whose stream is closed before its run has ended gets an error in any dialect."""
+    error = ErrorInfo("line_cut", "The line was cut.")
+    renderer = Telegram().renderer(RenderContext())
+    assert interrupted(renderer, error) == renderer.end(Outcome("failed", "error", error))
+
+    class Polite(_Telegrapher):
+        def interrupted(self, error: ErrorInfo) -> Sequence[ServerSentEvent]:
+            return (ServerSentEvent(f"PLEASE HOLD {error.code}"),)
+
+    assert [event.data for event in interrupted(Polite(RenderContext()), error)] == ["PLEASE HOLD line_cut"]
 
 
 def test_render_end_marks_the_parts() -> None:

@@ -524,6 +524,24 @@ def test_a_cancelled_canceller(again: int) -> None:
 # Death
 
 
+def test_a_lookup_is_one_question() -> None:
+    """I12: to look a key up costs one call, whatever there is: no run, a live one, one that has ended."""
+
+    async def main() -> None:
+        handle = process(memory())
+        async with Relay(handle, lease=1000) as relay:
+            for key, source in (("live", silence()), ("ended", numbers(1))):
+                await relay.start(source, key=key)
+            await asyncio.sleep(0.5)
+            for key, status in (("live", "running"), ("ended", "completed"), ("none", None)):
+                handle.calls.clear()
+                found = await relay.lookup(key)
+                assert (found and found.status, dict(handle.calls)) == (status, {"lookup": 1})
+        await settle()
+
+    run_virtual(main())
+
+
 @pytest.mark.parametrize("how", ["info", "wait", "active", "latest", "start", "subscribe", "sweep"])
 def test_a_dead_producers_run_is_lost_for_whoever_looks(how: str) -> None:
     """Defects 7, 8 and 17: a run whose producer fell silent is `lost` within lease + 2 s, and its key is free (L2)."""

@@ -417,8 +417,8 @@ def test_a_store_that_splices_is_caught() -> None:
     """Every viewer checks that offsets are dense: a page from elsewhere is a contract error, and not shown (I1)."""
 
     async def main() -> None:
-        async def read(run_id: str, after: Any = None, *, limit: int = 1) -> Any:
-            del limit
+        async def read(run_id: str, after: Any = None, **bounds: int) -> Any:
+            del bounds
             return await store.read(run_id, 3 if after is not None else None, limit=1)
 
         store = memory()

@@ -288,9 +288,9 @@ def test_a_look_asks_for_little_at_first() -> None:
             windows[-1][1].note(await store.info(grant.run_id))
         read = store.read
 
-        async def recorded(run_id: str, after: Any, *, limit: int = 500) -> Any:
+        async def recorded(run_id: str, after: Any, *, limit: int = 500, **more: int) -> Any:
             asked.append((asyncio.get_running_loop().time(), limit))
-            return await read(run_id, after, limit=limit)
+            return await read(run_id, after, limit=limit, **more)
 
         store.read = recorded
         await store.append(windows[0][0], 1, [b"data: 1\n\n"] * 1200)

@@ -91,68 +91,68 @@ class AnotherOutcome(Open):
 class OverlongPages(Open):
     """A page has one record more than was asked for."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
         return await super().read(run_id, after, limit=limit + 1)
 
 
 class FromTheCursorOn(Open):
     """A page begins with the record that was seen last."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         if not isinstance(after, int) or not 0 < after < page.last:
             return page
-        before = await super().read(run_id, after - 1, limit=1)
+        before = await super().read(run_id, after - 1, limit=1, **more)
         return replace(page, first=after, frames=[*before.frames, *page.frames])
 
 
 class EmptyPages(Open):
     """A page is empty at times, though there is more."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         return replace(page, frames=[]) if after == 2 else page
 
 
 class RefusesCursors(Open):
     """It does not know its own cursors."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
         if isinstance(after, Cursor) and after.offset == 2:
             raise CursorMismatchError(after, "rolled_back")
-        return await super().read(run_id, after, limit=limit)
+        return await super().read(run_id, after, limit=limit, **more)
 
 
 class RefusesOffsets(Open):
     """It does not know its own offsets."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
         if after == 1:
             raise CursorMismatchError(after, "rolled_back")
-        return await super().read(run_id, after, limit=limit)
+        return await super().read(run_id, after, limit=limit, **more)
 
 
 class OneEpoch(Open):
     """After a takeover all records are said to be of the new epoch."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         return replace(page, epoch=page.info.epoch)
 
 
 class ChangesContent(Open):
     """A record is another one when it is read again."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         return replace(page, frames=[b"data: x\n\n", *page.frames[1:]]) if after == 3 and page.frames else page
 
 
 class Forgets(Open):
     """It acknowledges records that nobody can read."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         if page.info.outcome is not None or page.last < page.info.last_offset or not page.frames:
             return page
         info = replace(page.info, last_offset=page.info.last_offset - 1)
@@ -224,8 +224,8 @@ class LetsTheDeadWrite(Open):
 class TrimsInSilence(Open):
     """It has lost the first two records."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         missing = 3 - page.first
         return replace(page, first=3, frames=page.frames[missing:]) if 0 < missing <= len(page.frames) else page
 
@@ -233,17 +233,17 @@ class TrimsInSilence(Open):
 class TakesAnyCursor(Open):
     """It looks at the offset of a cursor only."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
         place = after.offset if isinstance(after, Cursor) else after
-        return await super().read(run_id, place, limit=limit)
+        return await super().read(run_id, place, limit=limit, **more)
 
 
 class TakesLongCursors(Open):
     """It does not remember where an epoch ended."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
         place = after.offset if isinstance(after, Cursor) and after.epoch in self.run(run_id)._epochs else after
-        return await super().read(run_id, place, limit=limit)
+        return await super().read(run_id, place, limit=limit, **more)
 
 
 class GoesBack(Open):
@@ -280,8 +280,8 @@ class CountsAhead(Open):
 class SealsFirst(Open):
     """The seal is in the log before the run has ended."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         return replace(page, info=replace(page.info, status="running", outcome=None))
 
 

@@ -146,7 +146,7 @@ def relay_router(
     router = APIRouter()
 
     def add(action: str, path: str, method: str, *documented: Documented, **said: Any) -> None:  # noqa: ANN401
-        endpoint = _below(app, path.replace(":path", ""))
+        endpoint = _below(app, path.replace(":any_text", ""))
         said["dependencies"] = [Depends(each) for each in documented]
         router.add_api_route(path, endpoint, methods=[method], name=action, **said)
         others = [other for other in _OTHERS if other != method]
@@ -161,8 +161,8 @@ def relay_router(
     add("info", "/runs/{run_id}", "GET", _document_run, **state)
     add("cancel", "/runs/{run_id}/cancel", "POST", _document_run, **state)
     found: Any = {"response_model": RunState, "responses": problem_responses(404, 503)}
-    add("active", "/keys/{key:path}/active", "GET", _document_key, **found)
-    add("latest", "/keys/{key:path}/latest", "GET", _document_key, **found)
+    add("active", "/keys/{key:any_text}/active", "GET", _document_key, **found)
+    add("latest", "/keys/{key:any_text}/latest", "GET", _document_key, **found)
     if listing:
         status = _document_choice("status", ["running", *get_args(Status)], "Of which status; none: of any.")
         runs: Any = {"response_model": RunList, "responses": problem_responses(400, 404, 503)}

@@ -8,9 +8,14 @@ from collections.abc import Awaitable, Callable, Hashable
 from sse_relay.adapters.messages import Receive, Scope, Send
 from sse_relay.adapters.response import EventStreamResponse
 from sse_relay.combinators.stage import positive
+from sse_relay.outcome import ErrorInfo
 from sse_relay.runs.subscription import Subscription
 
-__all__ = ["LimitedResponse", "Limits", "Principal"]
+__all__ = ["EXPIRED", "REVOKED", "UNCONFIRMED", "LimitedResponse", "Limits", "Principal"]
+
+EXPIRED = ErrorInfo("viewing_expired", "This stream was open for as long as it may be. Open it again.", None, 503)
+REVOKED = ErrorInfo("access_revoked", "You may not read this stream any more.", None, 403)
+UNCONFIRMED = ErrorInfo("access_unconfirmed", "Whether you may read this stream could not be found out.", None, 503)
 
 Principal = Callable[[Scope], Hashable]
 
@@ -112,29 +117,32 @@ class LimitedResponse:
 
     async def _watch(self, max_age: float | None, every: float | None) -> None:
         """End the viewing when its time is over; what is being written is written."""
+        why: ErrorInfo | None = None
         try:
             async with asyncio.timeout(max_age):
-                while await self._goes_on(every):
-                    pass
+                while why is None:
+                    why = await self._refusal(every)
         except TimeoutError:
-            pass
+            why = EXPIRED
         finally:
+            if why is not None:
+                self._response.explain(why)
             await self._events.aclose()
 
-    async def _goes_on(self, every: float | None) -> bool:
+    async def _refusal(self, every: float | None) -> ErrorInfo | None:
+        """Ask again whether the viewer may stay, after a while; None: it may."""
         if every is None:
             await asyncio.get_running_loop().create_future()
-            return False
-        await asyncio.sleep(every)
+        await asyncio.sleep(every or 0)
         try:
             async with asyncio.timeout(every):
-                return await self._allowed()
+                return None if await self._allowed() else REVOKED
         except Exception:
             run_id = self._events.run_id
             _logger.exception(
                 "authorize failed for a viewer of run %s, whose viewing ends", run_id, extra={"run_id": run_id}
             )
-            return False
+            return UNCONFIRMED
 
 
 def _nothing() -> None:

@@ -23,6 +23,9 @@ _PROBLEMS = {
     410: "What was asked for is no longer kept.",
     503: "The server is shutting down, or its store does not answer; ask again.",
 }
+_LATER = {"retry-after": {"description": "In how many seconds to ask again.", "schema": {"type": "integer"}}}
+_NEVER = {"x-should-retry": {"description": "Tells the SDKs of models not to.", "schema": {"enum": ["false"]}}}
+_HEADERS: dict[int, dict[str, Any]] = {409: _NEVER, 429: _LATER, 503: _LATER}
 _EVENT = {
     "type": "object",
     "description": "One event. The last one of a stream is `end`, and says how it ended; `gap` says what is lost.",
@@ -99,10 +102,12 @@ def problem_responses(*statuses: int) -> Responses:
         [400, 404, 409, 410, 503]
     """
     content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    return {
-        status: {"description": _PROBLEMS.get(status) or HTTPStatus(status).phrase, "content": content}
-        for status in statuses or _PROBLEMS
-    }
+    described: Responses = {}
+    for status in statuses or _PROBLEMS:
+        described[status] = {"description": _PROBLEMS.get(status) or HTTPStatus(status).phrase, "content": content}
+        if status in _HEADERS:
+            described[status]["headers"] = _HEADERS[status]
+    return described
 
 
 def stream_responses() -> Responses:

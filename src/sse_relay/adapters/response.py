@@ -16,7 +16,7 @@ from sse_relay.combinators.terminal import guard_terminal
 from sse_relay.dialects.native import Native
 from sse_relay.dialects.protocol import Dialect, TerminalPart
 from sse_relay.exceptions import SSERelayError
-from sse_relay.outcome import ErrorCatalog
+from sse_relay.outcome import ErrorCatalog, ErrorInfo
 from sse_relay.runs.subscription import Subscription
 from sse_relay.wire.event import ServerSentEvent
 
@@ -79,7 +79,7 @@ class EventStreamResponse:
 
     __slots__ = (
         "_continue", "_dialect", "_end_status", "_errors", "_first_item_wait", "_gap_status", "_headers", "_keepalive",
-        "_retry", "_send_timeout", "_source", "status_code",
+        "_retry", "_send_timeout", "_source", "_why", "status_code",
     )  # fmt: skip
 
     def __init__(
@@ -115,6 +115,7 @@ class EventStreamResponse:
         self._end_status = end_status
         self._gap_status = gap_status
         self._retry = positive("retry", retry)
+        self._why: ErrorInfo | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request; returns once the stream has ended and its source is closed."""
@@ -136,6 +137,10 @@ class EventStreamResponse:
             await detached(answer)
         finally:
             client.leave()
+
+    def explain(self, why: ErrorInfo) -> None:
+        """Say why the viewing is going to end before its run: what a client learns whose dialect cannot resume."""
+        self._why = why
 
     async def _answer(self, source: AsyncIterable[object], receive: Receive, client: Client, *, head: bool) -> None:
         stage, pump = attach(guard_terminal(source, dialect=self._dialect, errors=self._errors))
@@ -181,7 +186,10 @@ class EventStreamResponse:
         try:
             with client:
                 if await self._begin(events, client, head=head):
-                    await Viewer(events, client, self._dialect, self._errors, self._keepalive).show()
+                    viewer = Viewer(
+                        events, client, self._dialect, self._errors, keepalive=self._keepalive, why=lambda: self._why
+                    )
+                    await viewer.show()
                     await client.send(body(self._advice(events), more=False))
         finally:
             listener.cancel()

@@ -16,10 +16,12 @@ last event gets it again.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from sse_relay.adapters.access import Access, Authorize
+from sse_relay.adapters.access import Access, Action, Authorize
 from sse_relay.adapters.messages import Receive, Scope, Send, body, start
+from sse_relay.adapters.paths import Route
 from sse_relay.adapters.requests import path_of, query_of
 from sse_relay.adapters.response import EventStreamResponse
 from sse_relay.adapters.states import JsonResponse
@@ -34,10 +36,18 @@ from sse_relay.stores.protocol import RunInfo
 from sse_relay.wire.cursor import Cursor
 from sse_relay.wire.encoder import encode_json, to_utf8
 
-__all__ = ["ResponsesApp", "response_of", "responses_app"]
+__all__ = ["ROUTES", "ResponsesApp", "response_of", "responses_app"]
 
 Model = str | Callable[[RunInfo], str]
 Response = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+ROUTES: Mapping[Action, Route] = MappingProxyType(
+    {
+        "events": Route("/responses/{response_id}"),
+        "cancel": Route("/responses/{response_id}/cancel", ("POST",)),
+    }
+)
+"""What there is to ask for, by what the application is asked about; all of it below ``/v1``, too."""
 
 _PREFIX = "resp_"
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
@@ -117,14 +127,12 @@ class ResponsesApp:
         await response(scope, receive, send)
 
     async def _respond(self, scope: Scope) -> Response:
-        path = path_of(scope).removesuffix("/")  # that some frameworks add to what they mount
-        match path.removeprefix("/v1").split("/"):
-            case ["", "responses", response_id]:
-                return _wrong_method(scope, "GET", "HEAD") or await self._retrieve(scope, _run_id(response_id))
-            case ["", "responses", response_id, "cancel"]:
-                return _wrong_method(scope, "POST") or await self._cancel(scope, _run_id(response_id))
-            case _:
-                return _Refusal(_NOTHING)
+        path = path_of(scope).removesuffix("/").removeprefix("/v1")  # the slash is what some frameworks add to a mount
+        for action, route in ROUTES.items():
+            if (found := route.pattern.fullmatch(path)) is not None:
+                answer = self._cancel if action == "cancel" else self._retrieve
+                return _wrong_method(scope, *route.methods) or await answer(scope, _run_id(found[1]))
+        return _Refusal(_NOTHING)
 
     async def _retrieve(self, scope: Scope, run_id: str) -> Response:
         run, _ = await self._access.find(scope, "events", run_id)

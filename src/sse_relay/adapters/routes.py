@@ -14,7 +14,6 @@ Nothing is told of a run before the application has said yes to the request; wha
 there.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from random import randint
@@ -24,6 +23,7 @@ from typing import Any, Literal
 from sse_relay.adapters.access import Access, AccessRequest, Action, Authorize
 from sse_relay.adapters.limits import LimitedResponse, Limits, Principal
 from sse_relay.adapters.messages import Receive, Scope, Send
+from sse_relay.adapters.paths import Route
 from sse_relay.adapters.requests import cursor_of, path_of, query_of
 from sse_relay.adapters.respond import ProblemResponse
 from sse_relay.adapters.response import EventStreamResponse
@@ -32,13 +32,14 @@ from sse_relay.combinators.source import require_dialect
 from sse_relay.combinators.stage import positive
 from sse_relay.dialects.native import Native
 from sse_relay.dialects.protocol import Dialect
-from sse_relay.exceptions import RunNotFoundError
+from sse_relay.exceptions import RunExpiredError, RunNotFoundError
 from sse_relay.outcome import ErrorCatalog, ErrorInfo
 from sse_relay.runs.relay import Relay
 from sse_relay.runs.subscription import Subscription
+from sse_relay.stores.paging import PAGE_BYTES
 from sse_relay.stores.protocol import RunStatus
 
-__all__ = ["ROUTES", "AccessRequest", "Authorize", "RelayApp", "Route", "relay_app"]
+__all__ = ["ROUTES", "AccessRequest", "Authorize", "RelayApp", "relay_app"]
 
 _NOTHING = ErrorInfo("not_found", "There is nothing here.", None, 404)
 _TOO_MANY = ErrorInfo("too_many_viewers", "You have too many streams open. Close one, or try again later.", None, 429)
@@ -48,19 +49,6 @@ _NAMES: tuple[RunStatus, ...] = ("running", "completed", "failed", "cancelled", 
 _STATUSES: Mapping[str, RunStatus] = {name: name for name in _NAMES}
 _LISTED = 100  # runs at most, of
 _LOOKED_AT = 1000  # at most
-
-_READING = ("GET", "HEAD")
-
-
-class Route:
-    """Where an action is asked for, and how. A key may have slashes, for servers decode the path."""
-
-    def __init__(self, path: str, methods: tuple[str, ...] = _READING) -> None:
-        self.path: str = path
-        self.methods: tuple[str, ...] = methods
-        pattern = path.replace("{run_id}", "([^/]*)").replace("{key}", "(.*)")
-        self.pattern: re.Pattern[str] = re.compile(pattern, re.DOTALL)
-
 
 ROUTES: Mapping[Action, Route] = MappingProxyType(
     {
@@ -88,6 +76,7 @@ def relay_app(
     max_viewers: int | None = None,
     max_age: float | None = None,
     reauthorize: float | None = None,
+    page_bytes: int = PAGE_BYTES,
     listing: bool = False,
     **options: Any,  # noqa: ANN401 - the response's own
 ) -> "RelayApp":
@@ -106,6 +95,7 @@ def relay_app(
         max_age: After how many seconds a viewing ends at the border of an event, for its client to come back.
         reauthorize: After how many seconds `authorize` is asked again about a viewer. Where it does not say yes in
             time the viewing ends, and whoever comes back is asked about anew.
+        page_bytes: The most bytes of a run that are read from the store for a viewer at once.
         listing: Whether there is a listing: the newest runs, of those that `authorize` says yes to, 100 at most.
         **options: More of `EventStreamResponse`, such as `keepalive`, `send_timeout`, `end_status`, `retry`.
 
@@ -124,6 +114,7 @@ def relay_app(
         errors=errors or ErrorCatalog(),
         cancel_grace=cancel_grace,
         limits=Limits(principal, max_viewers, max_age, reauthorize),
+        page_bytes=page_bytes,
         listing=listing,
         options=options,
     )
@@ -141,6 +132,7 @@ class RelayApp:
         errors: ErrorCatalog,
         cancel_grace: float,
         limits: Limits,
+        page_bytes: int,
         listing: bool,
         options: Mapping[str, Any],
     ) -> None:
@@ -155,6 +147,7 @@ class RelayApp:
         self._errors = errors
         self._cancel_grace = positive("cancel_grace", cancel_grace)
         self._limits = limits
+        self._page_bytes = page_bytes
         self._listing = listing
         self._options = options
         self._handlers: Mapping[Action, Callable[..., Awaitable[Response]]] = {
@@ -166,7 +159,9 @@ class RelayApp:
             "list": self._list,
         }
         for dialect in dialects:
-            self._stream(relay.subscribe(""), dialect)  # wrong options are refused now, not at the first request
+            self._stream(
+                relay.subscribe("", page_bytes=page_bytes), dialect
+            )  # wrong options are refused now, not at the first request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -195,7 +190,7 @@ class RelayApp:
         dialect = self._default if name is None else self._dialects.get(name)
         if dialect is None:
             return ProblemResponse(_UNKNOWN_DIALECT)
-        events = self._relay.subscribe(run_id, cursor_of(scope))
+        events = self._relay.subscribe(run_id, cursor_of(scope), page_bytes=self._page_bytes)
         response = self._stream(events, dialect)
         if scope["method"] == "HEAD":
             return response
@@ -209,9 +204,16 @@ class RelayApp:
         return JsonResponse(described(await self._relay.cancel(run_id, grace=self._cancel_grace)))
 
     async def _find(self, scope: Scope, key: str, *, action: Literal["active", "latest"]) -> Response:
-        run = await (self._relay.active(key) if action == "active" else self._relay.latest(key))
+        run = await self._relay.lookup(key)  # no more than this before the application's yes: its cost would tell
+        if run is not None and run.outcome is not None and action == "active":
+            run = None
         await self._access.require(AccessRequest(scope, action, run.id if run else None, key, run))
-        if run is None:
+        if run is not None and run.outcome is None:
+            try:
+                run = await self._relay.info(run.id)  # not by the key, which may lead to another run by now
+            except RunExpiredError:
+                run = None
+        if run is None or (run.outcome is not None and action == "active"):
             raise RunNotFoundError(key)
         return JsonResponse(described(run))
 

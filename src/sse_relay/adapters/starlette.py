@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal
 
 from starlette.background import BackgroundTask
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -33,6 +34,21 @@ from sse_relay.runs.source import Source
 from sse_relay.runs.subscription import Subscription
 
 __all__ = ["AppResponse", "EventStreamResponse", "lifespan", "problem_handlers", "respond", "routes"]
+
+
+class _AnyText(Convertor[str]):
+    """What a key may be: Starlette's own ``path`` ends at a line feed."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("any_text", _AnyText())
 
 _NATIVE = Native()
 Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
@@ -186,16 +202,16 @@ def routes(
         events /runs/{run_id}/events
         info /runs/{run_id}
         cancel /runs/{run_id}/cancel
-        active /keys/{key:path}/active
-        latest /keys/{key:path}/latest
+        active /keys/{key:any_text}/active
+        latest /keys/{key:any_text}/latest
     """
     app = asgi.relay_app(relay, authorize=authorize, **options)
     paths = {
         "events": "/runs/{run_id}/events",
         "info": "/runs/{run_id}",
         "cancel": "/runs/{run_id}/cancel",
-        "active": "/keys/{key:path}/active",
-        "latest": "/keys/{key:path}/latest",
+        "active": "/keys/{key:any_text}/active",
+        "latest": "/keys/{key:any_text}/latest",
         **({"list": "/runs"} if options.get("listing") else {}),
     }
     return [Route(path, app, name=name) for name, path in paths.items()]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from sse_relay.adapters.connection import Client, ClientGoneError
 from sse_relay.adapters.messages import body
 from sse_relay.dialects.native import Native
-from sse_relay.dialects.protocol import Dialect, RenderContext, Renderer
+from sse_relay.dialects.protocol import Dialect, RenderContext, Renderer, interrupted
 from sse_relay.exceptions import (
     CursorMismatchError,
     DrainingError,
@@ -22,7 +22,7 @@ from sse_relay.exceptions import (
     RunNotFoundError,
     StoreUnavailableError,
 )
-from sse_relay.outcome import ErrorCatalog, ErrorInfo, Outcome
+from sse_relay.outcome import ErrorCatalog, ErrorInfo
 from sse_relay.runs.batch import Batch
 from sse_relay.runs.subscription import Subscription
 from sse_relay.wire.cursor import Cursor
@@ -47,7 +47,7 @@ class Viewer:
     A heartbeat comes at once, then chunks of whole events, and a heartbeat in each silence. A client that has seen the
     end gets it again. Where the viewing ends before the run does (the relay drains, the store fails), a dialect that
     resumes at an offset just ends: its client comes back. Any other would take that for success, and gets a typed
-    error.
+    error, which is no end of the run.
 
     Args:
         events: The subscription, entered.
@@ -55,14 +55,23 @@ class Viewer:
         dialect: What it reads.
         errors: What it learns of exceptions.
         keepalive: The silence before a heartbeat, in seconds; None: none but the first.
+        why: Tells why the viewing was ended early by somebody else; None: the relay drains.
     """
 
     __slots__ = (
-        "_beat", "_client", "_dialect", "_due", "_errors", "_events", "_keepalive", "_loop", "_timer", "_wrote_at",
+        "_beat", "_client", "_dialect", "_due", "_errors", "_events", "_keepalive", "_loop", "_timer", "_why",
+        "_wrote_at",
     )  # fmt: skip
 
     def __init__(
-        self, events: Subscription, client: Client, dialect: Dialect, errors: ErrorCatalog, keepalive: float | None
+        self,
+        events: Subscription,
+        client: Client,
+        dialect: Dialect,
+        errors: ErrorCatalog,
+        *,
+        keepalive: float | None,
+        why: Callable[[], ErrorInfo | None],
     ) -> None:
         self._events = events
         self._client = client
@@ -70,6 +79,7 @@ class Viewer:
         self._beat: Callable[[], bytes] = lambda: dialect.heartbeat
         self._errors = errors
         self._keepalive = keepalive
+        self._why = why
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._wrote_at = 0.0
@@ -107,6 +117,7 @@ class Viewer:
         renderer = _renderer(events, dialect)
         resumable = dialect.has_ids and dialect.resume == "offset"
         seen = events.outcome
+        error: ErrorInfo | None = None
         try:
             await self._open(renderer)
             while not events.done:
@@ -116,18 +127,19 @@ class Viewer:
                 if not events.done and (batch is None or self._due):
                     await self._write(self._beat())
             if events.outcome is None and not resumable:
-                raise DrainingError  # noqa: TRY301 - the typed error that it has
-            outcome = seen
+                error = self._why() or self._errors.resolve(DrainingError())
         except _TrimmedError:
-            outcome = seen or Outcome("failed", "trimmed", TRIMMED)
+            error = None if seen else TRIMMED
         except ClientGoneError:
             raise
-        except Exception as error:
-            if resumable and isinstance(error, _CUT_OFF):
+        except Exception as failure:
+            if resumable and isinstance(failure, _CUT_OFF):
                 raise
-            outcome = self._errors.outcome_of(error)
-        if outcome is not None:
-            await self._write(_encoded(renderer.end(outcome), str(events.cursor) if seen and dialect.has_ids else None))
+            error = self._errors.resolve(failure)
+        if error is not None:
+            await self._write_some(interrupted(renderer, error))
+        elif seen is not None:
+            await self._write(_encoded(renderer.end(seen), str(events.cursor) if dialect.has_ids else None))
 
     async def _open(self, renderer: Renderer) -> None:
         """Write what is ahead of the records to come, with a heartbeat at once."""

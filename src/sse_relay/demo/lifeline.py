@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
+from sse_relay.stores.paging import PAGE_BYTES
 from sse_relay.stores.protocol import (
     Appended,
     Ended,
@@ -69,9 +70,11 @@ class Lifeline:
         """Seal a run over its producer's head."""
         return await self._ask(self._store.end, run_id, seal, lapsed_only=lapsed_only)
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(
+        self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, max_bytes: int = PAGE_BYTES
+    ) -> Page:
         """Read records."""
-        return await self._ask(self._store.read, run_id, after, limit=limit)
+        return await self._ask(self._store.read, run_id, after, limit=limit, max_bytes=max_bytes)
 
     async def info(self, run_id: str) -> RunInfo:
         """Tell a run's state."""

@@ -139,8 +139,7 @@ class _MessageRenderer:
         if (error := failure_of(outcome)) is not None:
             messages.append({"message_type": "stop_reason", "stop_reason": _failure(outcome, error)})
             if outcome.status != "cancelled":
-                told = {"error_type": error.code, "message": error.message, "detail": error.error_id}
-                messages.append({"message_type": "error_message", **told})
+                messages.append(_error_message(error))
         else:
             reason = self._reason or outcome.reason or "end_turn"
             stop = {"message_type": "stop_reason", "stop_reason": _SAME.get(reason, reason)}
@@ -151,6 +150,9 @@ class _MessageRenderer:
                 messages.append({"message_type": "usage_statistics", "step_count": 1, **counts})
         last = self._offset + 1 if self._offset else 0
         return [*self._numbered(messages, last), make_event("[DONE]")]
+
+    def interrupted(self, error: ErrorInfo) -> Sequence[ServerSentEvent]:
+        return [self._event(_error_message(error), 0)]  # no reason why the run stopped, and no place: it goes on
 
     def _messages(self, delta: Delta) -> list[Mapping[str, Any]]:
         if isinstance(delta, Usage):
@@ -190,6 +192,11 @@ class _MessageRenderer:
     def _event(self, message: Mapping[str, Any], offset: int) -> ServerSentEvent:
         place = {"run_id": self._run_id, "seq_id": offset or None}
         return make_event(write_json({**message, **place} if self._offset else {**place, **message}))
+
+
+def _error_message(error: ErrorInfo) -> Mapping[str, Any]:
+    told = {"error_type": error.code, "message": error.message, "detail": error.error_id}
+    return {"message_type": "error_message", **told}
 
 
 def _failure(outcome: Outcome, error: ErrorInfo) -> str:

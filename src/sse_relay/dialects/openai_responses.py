@@ -9,6 +9,10 @@ The dialect of OpenAI's Responses.
 Every event has the next number. They are counted from the first record on, so that a client that has seen event N asks
 for those behind it (``starting_after``), on whatever process. There are no ids, which its clients cannot bear.
 
+A viewer whose stream ends before its response does gets an ``{"error": …}`` without a number or a name, which the SDKs
+raise: ``response.failed`` would be untrue, and its number is that of an event to come, which a client that resumes
+behind it would never see.
+
 There is no event for what was cancelled: it is ``response.incomplete``, of a response whose status is ``cancelled``.
 What did not come to its end never says that an item is done: a client would act on a call without all its arguments.
 """
@@ -24,7 +28,7 @@ from sse_relay.dialects.openai_chat import finish_reason
 from sse_relay.dialects.protocol import RenderContext, failure_of
 from sse_relay.dialects.response_events import MARKS, terminal_of
 from sse_relay.dialects.response_items import ResponseItems, Said
-from sse_relay.outcome import Outcome
+from sse_relay.outcome import ErrorInfo, Outcome
 from sse_relay.wire.event import ServerSentEvent, make_event
 
 __all__ = ["OpenAIResponses", "ResponseRenderer"]
@@ -117,6 +121,11 @@ class ResponseRenderer:
         self._seen = -1
         kind = "incomplete" if status == "cancelled" else status
         return [*events, *self._events([(f"response.{kind}", {"response": self.response(outcome)})])]
+
+    def interrupted(self, error: ErrorInfo) -> Sequence[ServerSentEvent]:
+        """Close the stream of a viewer who may come back behind the last event."""
+        said = {"message": error.message, "type": "server_error", "param": None, "code": error.code}
+        return [make_event(_json({"error": said}))]
 
     def response(self, outcome: Outcome | None) -> dict[str, Any]:
         """Tell the response as it is after the records so far, and this outcome; None: it is in progress."""

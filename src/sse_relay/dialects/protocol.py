@@ -13,7 +13,16 @@ from typing import Literal, Protocol, runtime_checkable
 from sse_relay.outcome import ErrorInfo, Outcome
 from sse_relay.wire.event import ServerSentEvent, make_event
 
-__all__ = ["Dialect", "Recogniser", "RenderContext", "Renderer", "TerminalPart", "failure_of", "render_end"]
+__all__ = [
+    "Dialect",
+    "Recogniser",
+    "RenderContext",
+    "Renderer",
+    "TerminalPart",
+    "failure_of",
+    "interrupted",
+    "render_end",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +50,11 @@ class Renderer(Protocol):
     A renderer writes no ids: whoever stores or sends the events knows the cursor, and puts it on the last event of a
     record only, so that a cut between two frames of one record neither loses nor doubles it.
 
-    It may have two more members: ``heartbeat() -> bytes``, which says where the client is, and ``around_text``, what is
-    before and behind a text, as JSON, in the data of an event of nothing else: of the first choice, and in no log.
+    It may have three more members: ``heartbeat() -> bytes``, which says where the client is; ``around_text``, what is
+    before and behind a text, as JSON, in the data of an event of nothing else: of the first choice, and in no log; and
+    ``interrupted(error) -> events``, which closes one viewer's stream though the run may go on. Without it that is an
+    `end` that failed: right where such an end is an error without a place in the log. A dialect whose ends have one
+    must not give it to what is no record.
     """
 
     def preamble(self) -> Sequence[ServerSentEvent]:
@@ -176,6 +188,12 @@ def render_end(renderer: Renderer, outcome: Outcome) -> list[ServerSentEvent]:
     *ahead, last = renderer.end(outcome)
     parts = [make_event(part.data, part.event, part.id, part.retry, part.comment, cls=TerminalPart) for part in ahead]
     return [*parts, last.replace(outcome=outcome)]
+
+
+def interrupted(renderer: Renderer, error: ErrorInfo) -> Sequence[ServerSentEvent]:
+    """Close the stream of one viewer, whose run may go on, with an error."""
+    close: Callable[[ErrorInfo], Sequence[ServerSentEvent]] | None = getattr(renderer, "interrupted", None)
+    return renderer.end(Outcome("failed", "error", error)) if close is None else close(error)
 
 
 _FAILURES = {

@@ -23,6 +23,7 @@ from sse_relay.runs.tail import Tail
 from sse_relay.runs.tasks import Tasks
 from sse_relay.runs.transitions import OnTransition, Transitions
 from sse_relay.stores.memory import MemoryStore
+from sse_relay.stores.paging import PAGE_BYTES, require_page
 from sse_relay.stores.protocol import OnConflict, Page, RunInfo, RunStatus, StreamStore, Wake
 from sse_relay.wire.cursor import Cursor
 
@@ -152,23 +153,30 @@ class Relay:
         )  # fmt: skip
         return await self._supervisor.start(request)
 
-    def subscribe(self, run_id: str, after: Cursor | str | int | None = None) -> Subscription:
+    def subscribe(
+        self, run_id: str, after: Cursor | str | int | None = None, *, page_bytes: int = PAGE_BYTES
+    ) -> Subscription:
         """
         View a run: ``async with relay.subscribe(run_id) as events``.
 
         Args:
             run_id: The run.
             after: A cursor, its text, or an offset in the current epoch; None: from the first record.
+            page_bytes: The most bytes of records that are read from the store at once, unless a single one is larger.
 
         Raises:
             InvalidCursorError: `after` is none of them.
+            ValueError: `page_bytes` is below 1.
             RunNotFoundError, RunExpiredError, CursorMismatchError, DrainingError: When the subscription is entered.
         """
         if isinstance(after, str):
             after = Cursor.parse(after)
         elif after is not None and not isinstance(after, Cursor) and (type(after) is not int or after < 0):
             raise InvalidCursorError(after)
-        return Subscription(self._store, self._tail, self._reaper.look, run_id, after, observer=self._observer)
+        require_page(1, page_bytes)
+        return Subscription(
+            self._store, self._tail, self._reaper.look, run_id, after, page_bytes=page_bytes, observer=self._observer
+        )
 
     async def cancel(self, run_id: str, reason: str = "user", grace: float = 5.0) -> RunInfo:
         """
@@ -195,9 +203,18 @@ class Relay:
         require_run_id(run_id)
         return await self._reaper.look(run_id)
 
+    async def lookup(self, key: str) -> RunInfo | None:
+        """
+        Tell the key's latest run as the store has it, also when it has ended; None: there is none any more.
+
+        It is one question to the store whatever there is, so that what it costs tells nothing. A run whose producer is
+        dead may still be ``running``: `latest` and `active` look closer.
+        """
+        return await self._store.lookup(key)
+
     async def latest(self, key: str) -> RunInfo | None:
         """Tell the key's latest run, also when it has ended; None: there is none any more."""
-        found = await self._store.lookup(key)
+        found = await self.lookup(key)
         if found is None or found.outcome is not None:
             return found
         try:

@@ -34,7 +34,8 @@ class Subscription:
     **Order and delivery**: each record after the cursor once, in order; an event's id is its cursor, and the last one
     is the ``end``. Records that were trimmed are said by a ``gap`` event, never skipped in silence. **Closing** leaves
     the run alone. **Cancellation** of a read loses no event: reading on, or coming back with the last id, goes on
-    right behind it. **Buffering**: a page of the log, 2,000 records at most; nobody waits for a viewer.
+    right behind it. **Buffering**: a page of the log, which has 2,000 records and `page_bytes` at most, or
+    a single record that is larger; nobody waits for a viewer.
 
     Attributes:
         run_id: The run.
@@ -44,8 +45,8 @@ class Subscription:
 
     __slots__ = (
         "_after", "_doubts", "_ended", "_epoch", "_fruitless", "_info", "_look", "_looked", "_next", "_nudged",
-        "_observer", "_pending", "_ready", "_seat", "_seen", "_store", "_tail", "_viewer", "_window", "done", "outcome",
-        "run_id",
+        "_observer", "_page_bytes", "_pending", "_ready", "_seat", "_seen", "_store", "_tail", "_viewer", "_window",
+        "done", "outcome", "run_id",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +57,7 @@ class Subscription:
         run_id: str,
         after: Cursor | int | None,
         *,
+        page_bytes: int,
         observer: Observer | None = None,
     ) -> None:
         self.run_id: str = run_id
@@ -65,6 +67,7 @@ class Subscription:
         self._tail = tail
         self._look = look
         self._after = after
+        self._page_bytes = page_bytes
         self._observer = observer
         self._viewer: ViewerObserver | None = None
         self._info: RunInfo | None = None
@@ -164,7 +167,7 @@ class Subscription:
         self._window = window = self._tail.enter(self.run_id)
         try:
             await self._look(self.run_id)
-            page = await self._store.read(self.run_id, self._after)
+            page = await self._store.read(self.run_id, self._after, max_bytes=self._page_bytes)
         except BaseException:
             self._leave()
             raise
@@ -207,8 +210,9 @@ class Subscription:
 
     async def read_before(self, after: Cursor | int, until: Cursor) -> Batch | None:
         """Read the records between two places again: what a renderer has to know to go on. None: there are no more."""
-        left = until.offset - (after if isinstance(after, int) else after.offset)
-        return Batch(await self._store.read(self.run_id, after, limit=min(left, _PAGE))) if left > 0 else None
+        if (left := until.offset - (after if isinstance(after, int) else after.offset)) <= 0:
+            return None
+        return Batch(await self._store.read(self.run_id, after, limit=min(left, _PAGE), max_bytes=self._page_bytes))
 
     def nudge(self) -> None:
         """Let a `read` that waits return None."""
@@ -255,7 +259,8 @@ class Subscription:
         """Read on in the store."""
         doubts, version = window.doubts, window.version
         try:
-            page = await self._store.read(self.run_id, Cursor(self._epoch, self._seen), limit=_LONG_PAGE)
+            place, most = Cursor(self._epoch, self._seen), self._page_bytes
+            page = await self._store.read(self.run_id, place, limit=_LONG_PAGE, max_bytes=most)
         except CursorMismatchError as error:
             if error.kind != "rolled_back" or self._doubts != doubts or not self._may_return(window, version):
                 raise

@@ -24,9 +24,9 @@ __all__ = ["Tail"]
 
 _LOOK_AGAIN = 5.0  # a run that is silent for so long is read, in case its wake-up was lost
 _AT_ONCE = 256  # silent runs that are asked for in one turn of the loop
-_GLANCE = (
-    16  # records that a look asks for, before it knows of more: few, so that a store can answer many looks at once
-)
+# What a look asks for, before it knows of more: little, so that a store can answer many looks at once.
+_GLANCE = 16  # records, of
+_GLANCE_BYTES = 1 << 16  # together
 _PATIENCE = 5.0  # seconds for a producer to send again what the log lacks: less than a lease, more than a renewal
 _PAUSE = 0.25  # between two looks for it
 
@@ -169,7 +169,7 @@ class Tail:
             window.doubt()
 
     async def _read_on(self, run_id: str, window: Window, after: Cursor) -> None:
-        page = await self._store.read(run_id, after, limit=_GLANCE)
+        page = await self._store.read(run_id, after, limit=_GLANCE, max_bytes=_GLANCE_BYTES)
         window.add(page, perf_counter() if self._observed else 0.0)
         while page.frames and page.last < page.info.last_offset:
             page = await self._store.read(run_id, Cursor(page.epoch, page.last))

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sse_relay.exceptions import CursorMismatchError, InvalidCursorError
+from sse_relay.stores.paging import fitting
 from sse_relay.stores.terms import Answer, Grant, Opening, Page, RunInfo, RunStatus, Seal
 from sse_relay.wire.cursor import Cursor
 from sse_relay.wire.encoder import encode_json
@@ -146,13 +147,15 @@ class RunLog:
             raise CursorMismatchError(cursor, "rolled_back")
         return cursor.offset
 
-    def page(self, after: int, limit: int) -> Page:
+    def page(self, after: int, limit: int, max_bytes: int | None = None) -> Page:
         """Cut out what follows a place."""
         first = max(after, self._trimmed) + 1
         index = bisect_left(self._ends, first)  # of the epoch that the first record belongs to
         end = self._ends[index] if index < len(self._ends) else self.last_offset
         stop = min(first - 1 + limit, end)
-        frames = self._frames[first - 1 - self._trimmed : stop - self._trimmed]
+        frames: Sequence[bytes] = self._frames[first - 1 - self._trimmed : stop - self._trimmed]
+        if max_bytes is not None:
+            frames = fitting(frames, max_bytes)
         return Page(self.info(), self._epochs[index], first, frames, after)
 
     def _has(self, last: int, seal: Seal | None) -> bool:

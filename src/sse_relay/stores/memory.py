@@ -14,6 +14,7 @@ from typing import Literal
 
 from sse_relay.exceptions import RunConflictError
 from sse_relay.stores.log import Bounds, RunLog
+from sse_relay.stores.paging import PAGE_BYTES, require_page
 from sse_relay.stores.protocol import (
     Answer,
     Appended,
@@ -134,12 +135,13 @@ class MemoryStore:
             return Ended(run.info(), sealed=False)
         return Ended(self._end(run, seal), sealed=True)
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(
+        self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, max_bytes: int = PAGE_BYTES
+    ) -> Page:
         """Read the records after a place, and the run's state."""
-        if limit < 1:
-            raise ValueError(f"limit must be 1 or more, not {limit}")
+        require_page(limit, max_bytes)
         run = self._registry.get(run_id)
-        return run.page(run.place(after), limit)
+        return run.page(run.place(after), limit, max_bytes)
 
     async def info(self, run_id: str) -> RunInfo:
         """Tell a run's state."""

@@ -30,6 +30,7 @@ again is safe. A store knows nothing of payloads: a record is an encoded frame w
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+from sse_relay.stores.paging import PAGE_BYTES
 from sse_relay.stores.terms import (
     Answer,
     Appended,
@@ -161,16 +162,20 @@ class StreamStore(Protocol):
         """
         ...
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(
+        self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, max_bytes: int = PAGE_BYTES
+    ) -> Page:
         """
         Read the records after a place, and the run's state, in one snapshot.
 
-        A page ends where an epoch does. Reading on means ``read(run_id, page.last)``, or by cursor.
+        A page ends where an epoch does, or where its bytes would be too many. Reading on means
+        ``read(run_id, page.last)``, or by cursor.
 
         Args:
             run_id: The run.
             after: A cursor, or an offset in the log as it is now; None: the beginning.
             limit: The most records to return, 1 or more.
+            max_bytes: The most bytes of their frames together; a single frame may be larger.
 
         Raises:
             RunNotFoundError: There is no such run.
@@ -178,7 +183,7 @@ class StreamStore(Protocol):
             CursorMismatchError: The log never had the cursor's epoch (``foreign``), or the place is beyond where that
                 epoch, or the log, ended (``rolled_back``).
             InvalidCursorError: `after` is an offset that no log can have.
-            ValueError: The limit is below 1.
+            ValueError: A bound is below 1.
         """
         ...
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from functools import partial
 from typing import TypeVar
 
+from sse_relay.stores.paging import PAGE_BYTES
 from sse_relay.stores.protocol import (
     Appended,
     Ended,
@@ -64,9 +65,11 @@ class StoreHandle:
         """Seal a run over its producer's head."""
         return await self._ask("end", partial(self.store.end, run_id, seal, lapsed_only=lapsed_only))
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(
+        self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, max_bytes: int = PAGE_BYTES
+    ) -> Page:
         """Read the records after a place."""
-        return await self._ask("read", partial(self.store.read, run_id, after, limit=limit))
+        return await self._ask("read", partial(self.store.read, run_id, after, limit=limit, max_bytes=max_bytes))
 
     async def info(self, run_id: str) -> RunInfo:
         """Tell a run's state."""

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from sse_relay.exceptions import CursorMismatchError
+from sse_relay.stores.paging import PAGE_BYTES
 from sse_relay.stores.protocol import (
     Appended,
     Ended,
@@ -85,11 +86,13 @@ class RecordingStore(StoreHandle):
         self._ledger(run_id).end_is_answered(asked, seal, ended)
         return ended
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(
+        self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, max_bytes: int = PAGE_BYTES
+    ) -> Page:
         """Read the records after a place."""
         ledger, asked = self._ledger(run_id), self._findings.tick()
         try:
-            page = await super().read(run_id, after, limit=limit)
+            page = await super().read(run_id, after, limit=limit, max_bytes=max_bytes)
         except CursorMismatchError:
             ledger.place_is_refused(asked, after)
             raise

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from sse_relay import Cursor, CursorMismatchError, RunNotFoundError
+from sse_relay.stores.paging import PAGE_BYTES
 from sse_relay.stores.protocol import Page
 from sse_relay.stores.redis import RedisStore
-from sse_relay.stores.redis.pages import INFO, READ, page_of
+from sse_relay.stores.redis.pages import INFO, READ, Heavy, page_of
 from sse_relay.stores.redis.scripts import Command, Script
 from sse_relay.testing.stores.under_test import sealed, start
 from tests.stores.redis.servers import Server
@@ -46,7 +47,8 @@ class Asked:
 
 
 async def read(store: RedisStore, asked: Asked, run_id: str, after: Cursor | int | None, *, one_node: bool) -> Page:
-    return await page_of(asked, store._keys, run_id, after, MUCH, one_node=one_node)  # type: ignore[arg-type]
+    heavy = Heavy() if one_node else None
+    return await page_of(asked, store._keys, run_id, after, (MUCH, PAGE_BYTES), heavy=heavy)  # type: ignore[arg-type]
 
 
 def frame(number: int) -> bytes:
@@ -91,11 +93,44 @@ def test_a_script_tells_the_rest(how: str, server: Server, prefix: str) -> None:
         grant = await start(store)
         await store.append(grant, 1, [frame(number) for number in range(1, 101)])
         asked, limit = Asked(store), MUCH if how == "another node" else 500
-        page = await page_of(asked, store._keys, grant.run_id, None, limit, one_node=how == "not much")  # type: ignore[arg-type]
+        heavy = Heavy() if how == "not much" else None
+        page = await page_of(asked, store._keys, grant.run_id, None, (limit, PAGE_BYTES), heavy=heavy)  # type: ignore[arg-type]
         assert (len(page.frames), asked.names) == (100, [READ.name])
         await store.aclose()
 
     asyncio.run(main())
+
+
+def test_a_run_of_large_entries_is_read_by_the_script(server: Server, prefix: str) -> None:
+    """L6: a command knows no bytes: what has brought far more than a page once is asked of the script, which does."""
+
+    async def main() -> None:
+        store, heavy = server.store(prefix), Heavy()
+        light, large = await start(store), await start(store)
+        for number in range(20):
+            for grant, size in ((light, 100), (large, 100_000)):
+                await store.append(grant, 5 * number + 1, [b"x" * size] * 5)
+            await store.append(light, 5 * number + 6, [])
+        await store.append(light, 101, [b"x" * 9000])  # what gathered is an entry now
+        for grant, names in ((light, ["XRANGE", "info"] * 2), (large, ["XRANGE", "info", "read"])):
+            asked, bounds = Asked(store), (MUCH, 1_000_000)
+            for _ in range(2):
+                page = await page_of(asked, store._keys, grant.run_id, 0, bounds, heavy=heavy)  # type: ignore[arg-type]
+                assert len(page.frames) == (101 if grant is light else 10)
+            assert asked.names == names
+        await store.aclose()
+
+    asyncio.run(main())
+
+
+def test_heavy_runs_are_forgotten_in_time() -> None:
+    """L6: of which runs entries are large is remembered of so many."""
+    heavy = Heavy()
+    for number in range(1500):
+        heavy.note(f"{number}")
+    assert "1499" in heavy
+    assert "499" not in heavy
+    assert len(heavy._runs) == 1000
 
 
 def test_what_happens_between_is_told(server: Server, prefix: str) -> None:

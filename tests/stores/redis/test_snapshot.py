@@ -17,6 +17,7 @@ def snapshot(last: int, epochs: str = FIRST, **fields: str) -> Snapshot:
     return Snapshot(json.dumps([part for pair in flat.items() for part in pair]).encode())
 
 
+ALL = (9, 99)  # records, bytes
 LOG = [b"a", b"b", b"c", b"d", b"e"]
 
 
@@ -41,7 +42,7 @@ def test_a_page_is_cut_out_of_batches() -> None:
     for after in range(6):
         for begin in range(1, after + 2):
             for limit in range(1, 7):
-                page = snapshot(5).page(after, limit, *read(begin))
+                page = snapshot(5).page(after, (limit, 99), *read(begin))
                 assert list(page.frames) == LOG[after : after + limit]
                 assert (page.first, page.after, page.epoch) == (after + 1, after, FIRST)
 
@@ -49,7 +50,7 @@ def test_a_page_is_cut_out_of_batches() -> None:
 def test_a_page_ends_with_its_epoch() -> None:
     """I4: records of two epochs are never on one page, and each page tells its own."""
     taken = snapshot(5, f"{FIRST}:4,{SECOND}")
-    assert [(page.epoch, page.last) for page in (taken.page(0, 9, *read(1)), taken.page(4, 9, *read(5)))] == [
+    assert [(page.epoch, page.last) for page in (taken.page(0, ALL, *read(1)), taken.page(4, ALL, *read(5)))] == [
         (FIRST, 4),
         (SECOND, 5),
     ]
@@ -57,11 +58,11 @@ def test_a_page_ends_with_its_epoch() -> None:
 
 def test_what_vanished_is_not_spliced_over() -> None:
     """I7: a page begins after what is gone, ends where something is missing, and is empty if everything is gone."""
-    gone = snapshot(5).page(0, 9, *read(2))
+    gone = snapshot(5).page(0, ALL, *read(2))
     assert (gone.after, gone.first, len(gone.frames)) == (0, 2, 4)
-    torn = snapshot(5).page(0, 9, *read(1, 1))
+    torn = snapshot(5).page(0, ALL, *read(1, 1))
     assert (torn.first, list(torn.frames)) == (1, [b"a"])
-    nothing = snapshot(5).page(2, 9)
+    nothing = snapshot(5).page(2, ALL)
     assert (nothing.after, nothing.first, list(nothing.frames)) == (2, 6, [])
 
 
@@ -75,7 +76,7 @@ def test_places_that_never_were_are_refused() -> None:
         (6, "rolled_back"),
     ):
         with pytest.raises(CursorMismatchError) as caught:
-            taken.page(place, 9, *read(1))
+            taken.page(place, ALL, *read(1))
         assert caught.value.kind == kind
 
 
@@ -86,6 +87,6 @@ def test_half_characters_are_text_too() -> None:
 
 def test_what_is_trimmed_is_not_shown() -> None:
     """I7: records that are dropped, though their entry is still there, are a gap like those whose entry has gone."""
-    page = snapshot(5, trimmed="2").page(0, 9, *read(1))
+    page = snapshot(5, trimmed="2").page(0, ALL, *read(1))
     assert (page.after, page.first, list(page.frames)) == (0, 3, [b"c", b"d", b"e"])
-    assert snapshot(5, trimmed="2").page(3, 9, *read(1)).first == 4
+    assert snapshot(5, trimmed="2").page(3, ALL, *read(1)).first == 4

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -263,6 +264,28 @@ def test_batches_of_all_sizes_are_read_from_every_place(server: Server, prefix: 
                     assert (page.first, list(page.frames)) == (after + 1, log[after : after + limit])
         await store.append(grant, len(log) + 1, [b"last"], SEAL)
         assert list((await store.read(grant.run_id)).frames) == [*log, b"last", SEAL.frame]
+        await store.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_page_brings_no_more_than_it_may(server: Server, prefix: str) -> None:
+    """L6: what the server sends for a page of so many bytes is that, and one batch at most, however long the log is."""
+
+    async def main() -> None:
+        store = server.store(prefix)
+        grant, log = await start(store), list[bytes]()
+        for number in range(120):
+            batch = [bytes([65 + number % 26]) * 10_000] * (1 + number % 3)
+            await store.append(grant, len(log) + 1, batch)
+            log += batch
+        async with aclosing(server.client(protocol=2)) as client:
+            for most in (1, 50_000, 1_000_000):
+                before = (await client.info("stats"))["total_net_output_bytes"]
+                page = await store.read(grant.run_id, limit=10_000, max_bytes=most)
+                sent = (await client.info("stats"))["total_net_output_bytes"] - before
+                assert list(page.frames) == log[: max(most // 10_000, 1)]
+                assert sent < most + 30_000 + 20_000  # a batch, and what the two questions about it cost
         await store.aclose()
 
     asyncio.run(main())

@@ -47,8 +47,8 @@ class TurnsBatches(Open):
 class CountsFromZero(Open):
     """Defect 2: its offsets depend on where one reads."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         return replace(page, first=page.first - 1)
 
 

@@ -8,6 +8,7 @@ from sse_relay.exceptions import CursorMismatchError
 from sse_relay.stores.protocol import Ended, Opened, Opening, Page, Seal
 from sse_relay.testing.stores import StoreLaw
 from sse_relay.testing.stores.reading import (
+    a_page_is_of_bounded_size,
     an_empty_log_has_a_place,
     each_run_has_its_own_epoch,
     laws,
@@ -23,8 +24,8 @@ from tests.testing.stores.breaking import Open, breaks, keep, names
 class Inclusive(Open):
     """It begins with the record that the reader has seen."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         if page.after and not isinstance(after, Cursor):
             return replace(page, frames=[b"again", *page.frames][:limit])
         return page
@@ -33,15 +34,15 @@ class Inclusive(Open):
 class IgnoresTheLimit(Open):
     """Its pages are as long as it likes."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        return await super().read(run_id, after, limit=max(limit, 2))
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        return await super().read(run_id, after, limit=max(limit, 2), **more)
 
 
 class HangsAtOne(Open):
     """Defect 15: a page of one record has none."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         return replace(page, frames=[]) if limit == 1 else page
 
 
@@ -67,8 +68,8 @@ class KeepsTheEpoch(Open):
 class MixesEpochs(Open):
     """Its pages run over the border of an epoch."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         rest = self.run(run_id)._frames[page.last :]
         return replace(page, frames=[*page.frames, *rest][:limit])
 
@@ -86,50 +87,78 @@ class OneEpochForAll(Open):
 class TrustsOffsets(Open):
     """It looks at a cursor's offset only."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        return await super().read(run_id, after.offset if isinstance(after, Cursor) else after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        return await super().read(run_id, after.offset if isinstance(after, Cursor) else after, limit=limit, **more)
 
 
 class ForgetsWhereEpochsEnded(Open):
     """I7: it splices a reader of the old epoch onto the new one."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
         if isinstance(after, Cursor) and after.epoch in self.run(run_id)._epochs:
             after = after.offset
-        return await super().read(run_id, after, limit=limit)
+        return await super().read(run_id, after, limit=limit, **more)
 
 
 class WaitsBeyondTheEnd(Open):
     """Defect 1: a reader beyond the last record gets an empty page, for ever."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
         try:
-            return await super().read(run_id, after, limit=limit)
+            return await super().read(run_id, after, limit=limit, **more)
         except CursorMismatchError as error:
             if error.kind == "foreign":
                 raise
-            return await super().read(run_id, self.run(run_id).last_offset, limit=limit)
+            return await super().read(run_id, self.run(run_id).last_offset, limit=limit, **more)
 
 
 class TakesAnyLimit(Open):
     """Defect 15: a page of no records is fine, and its reader spins."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        return await super().read(run_id, after, limit=max(limit, 1))
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        return await super().read(run_id, after, limit=max(limit, 1), **more)
 
 
 class TakesNegativeOffsets(Open):
     """An offset below the first is the beginning."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        return await super().read(run_id, max(after, 0) if isinstance(after, int) else after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        return await super().read(run_id, max(after, 0) if isinstance(after, int) else after, limit=limit, **more)
+
+
+class TakesAnySize(Open):
+    """A page of no bytes is fine."""
+
+    async def read(
+        self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, max_bytes: int = 1 << 20
+    ) -> Page:
+        return await super().read(run_id, after, limit=limit, max_bytes=max(max_bytes, 1))
+
+
+class IgnoresTheSize(Open):
+    """Its pages have as many bytes as there are."""
+
+    async def read(
+        self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, max_bytes: int = 1 << 20
+    ) -> Page:
+        return await super().read(run_id, after, limit=limit, max_bytes=max(max_bytes, 1 << 20))
+
+
+class SkipsWhatIsLarge(Open):
+    """A record that is larger than the page is left out."""
+
+    async def read(
+        self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, max_bytes: int = 1 << 20
+    ) -> Page:
+        page = await super().read(run_id, after, limit=limit, max_bytes=max_bytes)
+        return replace(page, frames=[frame for frame in page.frames if len(frame) <= max_bytes])
 
 
 class SilentAtTheSeal(Open):
     """Defect 1: whoever resumes at the seal does not learn that it was the end."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         if page.frames:
             return page
         return replace(page, info=replace(page.info, outcome=None, status="running"))
@@ -138,30 +167,32 @@ class SilentAtTheSeal(Open):
 class RepeatsTheSeal(Open):
     """Defect 1: whoever resumes at the seal gets it again."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         if page.info.outcome is None or page.frames:
             return page
-        return await super().read(run_id, page.last - 1, limit=limit)
+        return await super().read(run_id, page.last - 1, limit=limit, **more)
 
 
 class StartsAtOne(Open):
     """An empty log has no place before its first record."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
         if isinstance(after, Cursor) and after.offset == 0:
             raise CursorMismatchError(after, "rolled_back")
         try:
-            return await super().read(run_id, after, limit=limit)
+            return await super().read(run_id, after, limit=limit, **more)
         except CursorMismatchError:
-            return await super().read(run_id, None, limit=limit)
+            return await super().read(run_id, None, limit=limit, **more)
 
 
 class HasAPlaceBeforeItsTime(Open):
     """Offset 1 of an empty log is fine."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        return await super().read(run_id, 0 if after == 1 and not self.run(run_id).last_offset else after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        return await super().read(
+            run_id, 0 if after == 1 and not self.run(run_id).last_offset else after, limit=limit, **more
+        )
 
 
 CASES: list[tuple[StoreLaw, type, str]] = [
@@ -178,6 +209,9 @@ CASES: list[tuple[StoreLaw, type, str]] = [
     (wrong_places_are_refused, ForgetsWhereEpochsEnded, "on a taken over log was not refused"),
     (wrong_places_are_refused, WaitsBeyondTheEnd, "6 on a live log was not refused"),
     (wrong_places_are_refused, TakesAnyLimit, "a page of 0 records was not refused"),
+    (wrong_places_are_refused, TakesAnySize, "a page of 0 bytes was not refused"),
+    (a_page_is_of_bounded_size, IgnoresTheSize, "bytes on a page of at most 1"),
+    (a_page_is_of_bounded_size, SkipsWhatIsLarge, "an empty page of at most 1 bytes after 0"),
     (wrong_places_are_refused, TakesNegativeOffsets, "the offset -1 was not refused"),
     (the_end_is_at_the_seal, SilentAtTheSeal, "the page after the seal has no outcome"),
     (the_end_is_at_the_seal, RepeatsTheSeal, "the page after the seal"),

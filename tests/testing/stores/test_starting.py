@@ -183,8 +183,8 @@ class JoinsScopesByColons(Open):
 class CutsIds(Open):
     """It reads the log of another run whose id begins alike."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        return await super().read(run_id[:127], after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        return await super().read(run_id[:127], after, limit=limit, **more)
 
 
 class FoldsIds(Open):
@@ -230,8 +230,8 @@ class ForgetsTheTrace(Open):
 class TellsLessOnPages(Open):
     """What a page tells of the run is not all."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         return replace(page, info=replace(page.info, metadata={}))
 
 
@@ -256,8 +256,8 @@ class KeepsTheCallersList(Open):
 class GivesItsOwnListAway(Open):
     """A page's records are the store's own list."""
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-        page = await super().read(run_id, after, limit=limit)
+    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+        page = await super().read(run_id, after, limit=limit, **more)
         return replace(page, frames=self.run(run_id)._frames)
 
 

@@ -168,8 +168,8 @@ def test_every_page_is_checked(change: dict[str, object], finding: str) -> None:
     """Reading a log finds what is wrong with a page, whatever law reads it."""
 
     class Wrong(Open):
-        async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-            page = await super().read(run_id, after, limit=limit)
+        async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+            page = await super().read(run_id, after, limit=limit, **more)
             of_run = {name: value for name, value in change.items() if name in {"status", "last_offset"}}
             of_page = {name: value for name, value in change.items() if name not in of_run}
             return replace(page, info=replace(page.info, **of_run), **of_page)  # type: ignore[arg-type]
@@ -188,8 +188,8 @@ def test_an_endless_log_is_found() -> None:
     """A store whose log never ends does not hang the law."""
 
     class Endless(Open):
-        async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
-            page = await super().read(run_id, None, limit=limit)
+        async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, **more: int) -> Page:
+            page = await super().read(run_id, None, limit=limit, **more)
             seen = after.offset if isinstance(after, Cursor) else 0
             return replace(page, info=replace(page.info, last_offset=10**9), first=seen + 1, after=seen)
 

@@ -4,6 +4,8 @@ Pages of logs, each with the state of its run.
 As a rule one script tells both in one instant. But whatever goes through Lua is copied there and back, which takes more
 time than all the rest; so who wants much gets the entries by a command of the server's own, and the state by a script
 right behind it. What the older entries hold is the same in the newer state, or that tells where their epoch ended.
+
+That command knows no bytes. A run whose entries turn out to be far more than a page is read by the script from then on.
 """
 
 import asyncio
@@ -19,19 +21,38 @@ from sse_relay.stores.redis.snapshot import Snapshot
 from sse_relay.stores.terms import Page
 from sse_relay.wire.cursor import Cursor
 
-__all__ = ["INFO", "READ", "page_of"]
+__all__ = ["INFO", "READ", "Heavy", "page_of"]
 
 INFO, READ = load("info"), load("read")
 _ENTRIES = Command("XRANGE")
 _MUCH = 1000  # records
 _MOST_RECORDS = 10**9
-_MOST_ENTRIES = b"128"  # about a MiB, for as a rule an entry holds 8 KiB
+_ENTRY = 1 << 13  # bytes that an entry holds, as a rule
+_MOST_HEAVY = 1000  # runs that are remembered
 _ENDS = b"-18446744073709551615"  # behind whatever an entry that ends with a record may be named
 
 _Place = Cursor | int | None
 
 
-async def page_of(calls: Calls, keys: Keys, run_id: str, after: _Place, limit: int, *, one_node: bool) -> Page:
+class Heavy:
+    """The runs, lately read, of which a page's entries are far more than a page."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, None] = {}
+
+    def __contains__(self, run_id: str) -> bool:
+        return run_id in self._runs
+
+    def note(self, run_id: str) -> None:
+        """Remember a run, and forget the oldest."""
+        self._runs[run_id] = None
+        if len(self._runs) > _MOST_HEAVY:
+            del self._runs[next(iter(self._runs))]
+
+
+async def page_of(
+    calls: Calls, keys: Keys, run_id: str, after: _Place, bounds: tuple[int, int], *, heavy: Heavy | None
+) -> Page:
     """
     Read what follows a place.
 
@@ -40,8 +61,9 @@ async def page_of(calls: Calls, keys: Keys, run_id: str, after: _Place, limit: i
         keys: The names.
         run_id: The run.
         after: The place.
-        limit: The most records.
-        one_node: Whether what is asked one after the other is answered by the same server.
+        bounds: The most records, and the most bytes of them.
+        heavy: Of which runs not to get the entries; None: of none, for what is asked one after the other may be
+            answered by two servers.
 
     Raises:
         CursorMismatchError: The log never had the place.
@@ -49,26 +71,37 @@ async def page_of(calls: Calls, keys: Keys, run_id: str, after: _Place, limit: i
         RunExpiredError: There was one.
         StoreUnavailableError: There is no answer.
     """
-    if one_node and limit >= _MUCH and (page := await _entries(calls, keys.run(run_id), run_id, after, limit)):
+    limit, max_bytes = min(bounds[0], _MOST_RECORDS), bounds[1]
+    if (
+        heavy is not None
+        and limit >= _MUCH
+        and run_id not in heavy
+        and (page := await _entries(calls, keys.run(run_id), run_id, after, (limit, max_bytes), heavy=heavy))
+    ):
         return page
-    limit = min(limit, _MOST_RECORDS)
-    args = plain(offset_of(after)), plain(limit)
+    args = plain(offset_of(after)), plain(limit), plain(max_bytes)
     (reply,) = await calls.call(READ, [keys.run(run_id)], *args, joins=limit)
     require_found(run_id, reply)
     _, run, *read = reply
-    return Snapshot(run).page(0 if after is None else after, limit, *read)
+    return Snapshot(run).page(0 if after is None else after, (limit, max_bytes), *read)
 
 
-async def _entries(calls: Calls, name: str, run_id: str, after: _Place, limit: int) -> Page | None:
+async def _entries(
+    calls: Calls, name: str, run_id: str, after: _Place, bounds: tuple[int, int], *, heavy: Heavy
+) -> Page | None:
     """Read whole entries; None: what follows is not in any, or not only."""
-    begin = offset_of(after)
-    within = b"(%d%b" % (begin, _ENDS), b"%d%b" % (min(begin + limit, _MOST_RECORDS), _ENDS), b"COUNT", _MOST_ENTRIES
+    begin, (limit, max_bytes) = offset_of(after), bounds
+    until, count = min(begin + limit, _MOST_RECORDS), max(max_bytes // _ENTRY, 1)
+    within = b"(%d%b" % (begin, _ENDS), b"%d%b" % (until, _ENDS), b"COUNT", plain(count)
     asked = calls.call(_ENTRIES, [name.replace("}:run:", "}:log:", 1)], *within), calls.call(INFO, [name])
     entries, reply = await asyncio.gather(*asked)
     if not entries:
         return None
     require_found(run_id, reply)
-    page = Snapshot(reply[1]).page(0 if after is None else after, limit, *_together(entries))
+    first, number, batches = _together(entries)
+    if sum(map(len, batches)) > 2 * max_bytes:
+        heavy.note(run_id)
+    page = Snapshot(reply[1]).page(0 if after is None else after, bounds, first, number, batches)
     return page if page.frames else None
 
 

@@ -1,39 +1,46 @@
--- Tell states of runs, and what follows a place in each log. KEYS: the runs. ARGV: for each one the place, how many.
+-- Tell states of runs, and what follows a place in each log. KEYS: the runs. ARGV: for each one the place, how many
+-- records, how many bytes: to so many no more batches are added.
 -- The answer has the first record and how many there are up to the next hole, and their batches, which may begin before
 -- the place and end behind the last one wanted.
 -- An entry is named by its last record and how many it holds: those that end within the page are fetched whole, and
 -- then one more, of which the page may have the beginning.
 local now = clock()
 local most = '-18446744073709551615'
-local ENTRIES = 128 -- at most: about a MiB, for as a rule an entry holds 8 KiB
+local ENTRIES = 16 -- at once: as a rule one holds 8 KiB, but it may hold any batch
 local answers = {}
 for index, key in ipairs(KEYS) do
   local run, why = find(key, now)
   if run then
     local log, _, _, _, recent = names(key)
-    local after, limit = math.max(tonumber(ARGV[2 * index - 1]), run.trimmed), tonumber(ARGV[2 * index])
+    local place, limit, bytes = tonumber(ARGV[3 * index - 2]), tonumber(ARGV[3 * index - 1]), tonumber(ARGV[3 * index])
+    local after = math.max(place, run.trimmed)
     local to = after + limit
     local first, last, batches = 0, 0, {}
     local function take(name, packed)
       local ends, count = string.match(name, '^(%d+)-(%d+)$')
-      if last == 0 or ends - count == last then
+      if bytes > 0 and (last == 0 or ends - count == last) then
+        bytes = bytes - #packed
         first, last = last == 0 and ends - count + 1 or first, tonumber(ends)
         batches[#batches + 1] = packed
         return true
       end
     end
 
-    local entries = {}
-    if run.stored > after then -- on a Cluster a log that is not there yet would hold up the reader while its slot moves
-      entries = redis.call(
-        'XRANGE', log, '(' .. int(after) .. most, int(to) .. most, 'COUNT', int(math.min(limit, ENTRIES))
-      )
+    local whole, from = true, '(' .. int(after) .. most
+    if run.stored <= after then
+      from = nil -- on a Cluster a log that is not there yet would hold up the reader while its slot moves
     end
-    local whole = #entries < ENTRIES
-    for _, entry in ipairs(entries) do
-      if not take(entry[1], entry[2][2]) then
-        whole = false
-        break
+    while from do
+      local entries = redis.call('XRANGE', log, from, int(to) .. most, 'COUNT', int(math.min(limit, ENTRIES)))
+      from = nil
+      for _, entry in ipairs(entries) do
+        whole = take(entry[1], entry[2][2])
+        if not whole then
+          break
+        end
+      end
+      if whole and last < to and #entries == ENTRIES then
+        from = '(' .. entries[ENTRIES][1]
       end
     end
     if whole and math.max(last, after) < math.min(to, run.last) then

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sse_relay.exceptions import CursorMismatchError
+from sse_relay.stores.paging import fitting
 from sse_relay.stores.redis.codec import outcome_of, unpack
 from sse_relay.stores.terms import Page, RunInfo
 from sse_relay.wire.cursor import Cursor
@@ -58,14 +59,19 @@ class Snapshot:
         )
 
     def page(
-        self, after: Cursor | int, limit: int, first: int = 0, count: int = 0, batches: Sequence[bytes] = ()
+        self,
+        after: Cursor | int,
+        bounds: tuple[int, int],
+        first: int = 0,
+        count: int = 0,
+        batches: Sequence[bytes] = (),
     ) -> Page:
         """
         Cut out what follows a place.
 
         Args:
             after: The place.
-            limit: The most records.
+            bounds: The most records, and the most bytes of them together.
             first: The first record that was read.
             count: How many follow, with that one.
             batches: Their batches, which may begin before the place; none: what followed has vanished.
@@ -74,12 +80,17 @@ class Snapshot:
             CursorMismatchError: The log never had the place.
         """
         place = self._place(after)
-        frames = unpack(b"".join(batches), count)
+        packed = b"".join(batches)
+        frames: Sequence[bytes] = unpack(packed, count)
         begin = max(first, place + 1, self._trimmed + 1) if frames else self.last + 1
         index = bisect_left(self._ends, begin)
         end = self._ends[index] if index < len(self._ends) else self.last
         cut = begin - first
-        return Page(self.info(), self._epochs[index], begin, frames[cut : cut + min(limit, end - begin + 1)], place)
+        limit, max_bytes = bounds
+        frames = frames[cut : cut + min(limit, end - begin + 1)]
+        if len(packed) > max_bytes:
+            frames = fitting(frames, max_bytes)
+        return Page(self.info(), self._epochs[index], begin, frames, place)
 
     def _place(self, after: Cursor | int) -> int:
         cursor = after if isinstance(after, Cursor) else Cursor(self._epochs[-1], after)

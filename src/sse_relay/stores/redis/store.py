@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, Unpack
 
 from redis.asyncio import Redis, RedisCluster
 
+from sse_relay.stores.paging import PAGE_BYTES, require_page
 from sse_relay.stores.protocol import (
     Appended,
     Ended,
@@ -34,7 +35,7 @@ from sse_relay.stores.redis.keys import Keys, hash_slot
 from sse_relay.stores.redis.lines import Lines
 from sse_relay.stores.redis.listing import newest_first
 from sse_relay.stores.redis.options import Options
-from sse_relay.stores.redis.pages import INFO, page_of
+from sse_relay.stores.redis.pages import INFO, Heavy, page_of
 from sse_relay.stores.redis.replies import appended, opened_as, require_found
 from sse_relay.stores.redis.scripts import Script, load
 from sse_relay.stores.redis.snapshot import Snapshot
@@ -107,6 +108,7 @@ class RedisStore:
         self._followers = Followers(self._lines.ear, self._keys)
         self._trial = partial(RedisStore, client, prefix=prefix, retention=_TRIED, deadline=deadline, probe=probe)
         self._deadline = deadline
+        self._heavy = Heavy()
 
     @classmethod
     def from_url(cls, url: str, *, cluster: bool = False, **options: Unpack[Options]) -> Self:
@@ -165,12 +167,14 @@ class RedisStore:
         reply = await self._write(_END, [self._keys.run(run_id)], *args, seals=True)
         return Ended(self._found(run_id, reply), sealed=reply[0] == b"sealed")
 
-    async def read(self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500) -> Page:
+    async def read(
+        self, run_id: str, after: Cursor | int | None = None, *, limit: int = 500, max_bytes: int = PAGE_BYTES
+    ) -> Page:
         """Read the records after a place, and the run's state."""
-        if limit < 1:
-            raise ValueError(f"limit must be 1 or more, not {limit}")
+        require_page(limit, max_bytes)
         one_node = self._lines.topology is None
-        page = await page_of(self._reads, self._keys, run_id, after, limit, one_node=one_node)
+        bounds = limit, max_bytes
+        page = await page_of(self._reads, self._keys, run_id, after, bounds, heavy=self._heavy if one_node else None)
         self._followers.learn(page.info)
         return page
 

@@ -111,6 +111,28 @@ async def wrong_places_are_refused(factory: StoreFactory) -> None:
                 await refused(under.store.read(run_id, offset), InvalidCursorError, f"the offset {offset}")
             for limit in (0, -1):
                 await refused(under.store.read(run_id, limit=limit), ValueError, f"a page of {limit} records")
+                await refused(under.store.read(run_id, max_bytes=limit), ValueError, f"a page of {limit} bytes")
+
+
+async def a_page_is_of_bounded_size(factory: StoreFactory) -> None:
+    """L6: whatever the sizes of records and batches, a page has no more bytes than were asked for, or one record."""
+    sizes = [30, 9_000, 1, 20_000, 5, 5, 40_000, 8_000, 8_000, 8_000, 100]
+    written = [b"data: %b\n\n" % (b"x" * size) for size in sizes]
+    async with fresh(factory) as under:
+        grant = await start(under.store)
+        first = 1
+        for count in (1, 1, 1, 4, 3, 1):
+            await wrote(under.store, grant, first, written[first - 1 : first - 1 + count])
+            first += count
+        for most in (1, 10, 100, 8_000, 16_050, 30_000, 1 << 20):
+            found: list[bytes] = []
+            while len(found) < len(written):
+                page = await under.other.read(grant.run_id, len(found), max_bytes=most)
+                size = sum(map(len, page.frames))
+                expect(len(page.frames) > 0, f"an empty page of at most {most} bytes after {len(found)}")
+                expect(size <= most or len(page.frames) == 1, f"{size} bytes on a page of at most {most}")
+                found += page.frames
+            expect_equal(found, written, f"a log that was read in pages of at most {most} bytes")
 
 
 async def the_end_is_at_the_seal(factory: StoreFactory) -> None:
@@ -144,6 +166,7 @@ laws: tuple[StoreLaw, ...] = (
     pages_end_with_their_epoch,
     each_run_has_its_own_epoch,
     wrong_places_are_refused,
+    a_page_is_of_bounded_size,
     the_end_is_at_the_seal,
     an_empty_log_has_a_place,
 )

@@ -1,8 +1,6 @@
 """The browser's own `EventSource`, in headless Chromium: it gets the whole text, and stops by itself."""
 
 import json
-import os
-import shutil
 import socket
 import threading
 import time
@@ -12,24 +10,13 @@ from typing import Any, Literal
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from sse_relay import MemoryStore, Relay
 from sse_relay.adapters.messages import Message, Receive, Scope, Send, body, start
 from tests.adapters.relays import open_to_all
 from tests.adapters.sources import play, silence
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WORDS = [f"word{number} " for number in range(60)]
 SCRIPTS: dict[str, Callable[[], list[object]]] = {
     "spoken": lambda: [step for word in WORDS for step in (0.01, word)],  # at a pace: it is cut in mid-stream
@@ -130,19 +117,6 @@ def served(site: Site) -> Iterator[Site]:
         thread.join(10)
         listener.close()
         assert not thread.is_alive()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start Debian's Chromium; without it the tests are skipped, unless it is required."""
-    if CHROMIUM is None:
-        if "chromium" in os.environ.get("SSE_RELAY_REQUIRE", ""):
-            pytest.fail("chromium is required and not installed")
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
