@@ -8,11 +8,15 @@ What the library costs, beside a bare loop and its peers: ``python -m benchmarks
     ├── edge           the same job with HTTP on top, without a socket: per event
     ├── wire           encode, decode: per event; linear in long ones
     ├── over_http      uvicorn on a socket: events a second, CPU of slow streams
+    │   └── fast_run       a run as fast as it goes, and its replay
+    ├── crowd          many viewers of one run, over uvicorn:
+    │   ├── idle_viewers   memory of each; what they ask of the store
+    │   ├── live_viewers   CPU of a send, and how late it is
+    │   └── viewed         the process that serves them
     ├── relay          runs that are detached from their requests:
     │   ├── fan_out        one producer, many viewers: per delivery
     │   ├── replay         a log that has ended, as bytes and as events: per event
     │   ├── footprint      memory of a stored event
-    │   ├── idle_viewers   memory of a viewer over HTTP
     │   ├── starting       until the first event
     │   └── many_runs      the same beside 10,000 others
     ├── redis_relay    runs that are kept in Redis, on a server of its own:

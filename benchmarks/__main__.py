@@ -6,7 +6,18 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import combinators, dialects, observing, over_http, reading, redis_relay, relay, tool_arguments, wire
+from benchmarks import (
+    combinators,
+    crowd,
+    dialects,
+    observing,
+    over_http,
+    reading,
+    redis_relay,
+    relay,
+    tool_arguments,
+    wire,
+)
 from benchmarks.measure import Table
 from benchmarks.report import check, machine, write
 
@@ -16,6 +27,7 @@ TABLES: dict[str, Callable[..., list[Table]]] = {
     "client": reading.tables,
     "dialects": dialects.tables,
     "http": over_http.tables,
+    "crowd": crowd.tables,
     "relay": relay.tables,
     "observability": observing.tables,
     "arguments": tool_arguments.tables,

@@ -1,19 +1,20 @@
 """What the edge costs over uvicorn, on a real socket, read by another process."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
-from benchmarks.client import Address, Slow, cpu_seconds, fetch, hold
+from benchmarks.client import Slow, cpu_seconds, hold, read_all
+from benchmarks.fast_run import PATHS, fast_run_table
 from benchmarks.measure import TIMES, Samples, Table, at_least, at_most, interleave, rounded
-from benchmarks.servers import BARE, OURS, RATE, installed, serve
+from benchmarks.servers import BARE, OURS, RATE, Address, installed, serve
 
 __all__ = ["tables"]
 
 STARLETTE = "Starlette StreamingResponse"
-PATHS = {"suspending": "suspends", "bursts": "bursts of 20", "ready": "ready"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,14 @@ def tables(*, quick: bool) -> list[Table]:
         servers = {name: stack.enter_context(server) for name, server in serving.items()}
         for address in servers.values():
             cpu_seconds(address)  # it is there
-        return [_fast(servers, load), _slow(servers, load)]
+        found = [_fast(servers, load), _slow(servers, load)]
+    return [*found, fast_run_table(count=load.count, rounds=load.rounds)]
 
 
 def _fast(servers: Mapping[str, Address], load: _Load) -> Table:
     found: dict[str, Samples] = {}
     for path in PATHS:
-        cases = {name: _read_all(address, f"/{path}", load.count) for name, address in servers.items()}
+        cases = {name: partial(read_all, address, f"/{path}", load.count) for name, address in servers.items()}
         found[path] = interleave(cases, load.rounds)
     peer = STARLETTE if STARLETTE in servers else BARE
     columns = [column for kind in PATHS.values() for column in (kind, f"{TIMES} {peer.partition(' ')[0]}")]
@@ -65,16 +67,6 @@ def _fast(servers: Mapping[str, Address], load: _Load) -> Table:
             cells.append(at_least(4, found["ready"].ratio(peer, name), TIMES))
         table.add(name, *cells)
     return table
-
-
-def _read_all(address: Address, path: str, count: int) -> Callable[[], float]:
-    def run() -> float:
-        seconds, events = fetch(address, path)
-        if events != count:
-            raise AssertionError(events)
-        return seconds / events
-
-    return run
 
 
 def _slow(servers: Mapping[str, Address], load: _Load) -> Table:

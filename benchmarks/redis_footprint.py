@@ -15,7 +15,7 @@ from benchmarks.redis_server import Server
 from sse_relay import Relay
 from sse_relay.stores.redis import RedisStore
 
-__all__ = ["IDLE", "Idle", "Size", "footprint_table", "idle", "idle_table", "size"]
+__all__ = ["IDLE", "Idle", "Size", "calls", "footprint_table", "idle", "idle_table", "size"]
 
 SHAPES = [(1000, 200, (1, 5, 20, 50)), (50, 60, (1, 5))]
 _JUDGED = (200, 5)  # bytes of an event, and the least batch
@@ -152,9 +152,9 @@ async def idle(name: str, server: Server, url: str, runs: int, seconds: float) -
     try:
         async with Relay(store) as relay, IDLE[name](url, relay, runs):
             await asyncio.sleep(1.2 * seconds)  # what the beginning brought is over
-            before, used, served = _calls(server), process_time(), server.cpu()
+            before, used, served = calls(server), process_time(), server.cpu()
             await asyncio.sleep(seconds)
-            client, by_server, after = process_time() - used, server.cpu() - served, _calls(server)
+            client, by_server, after = process_time() - used, server.cpu() - served, calls(server)
             connections = len(server.client.client_list()) - others
     finally:
         await store.aclose()
@@ -162,7 +162,7 @@ async def idle(name: str, server: Server, url: str, runs: int, seconds: float) -
     return Idle(connections, sent / seconds, inner / seconds, client * 1000 / seconds, by_server * 1000 / seconds)
 
 
-def _calls(server: Server) -> tuple[int, int]:
+def calls(server: Server) -> tuple[int, int]:
     """Count what clients sent, and what all of it called, but for our own questions."""
     stats: dict[str, Any] = dict(server.told("commandstats"))
     calls = {re.sub(r"^cmdstat_|[|].*$", "", name): found["calls"] for name, found in stats.items()}

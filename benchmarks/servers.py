@@ -2,7 +2,7 @@
 The same streams, served by each library as its documentation says, and the process that serves them.
 
 Every application sends ``data: <text>``, a blank line, and so on: byte for byte the same, but for how it ends.
-``python -m benchmarks.servers NAME FD COUNT SECONDS`` serves one of them on a socket that is open already.
+``python -m benchmarks.servers FD NAME COUNT SECONDS`` serves one of them on a socket that is open already.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from time import process_time
 from typing import Any
@@ -18,15 +18,23 @@ from typing import Any
 from benchmarks.fixtures import TEXT
 from sse_relay.adapters.asgi import EventStreamResponse
 
-__all__ = ["APPS", "BARE", "OURS", "RATE", "App", "Streams", "bursts", "installed", "ready", "serve", "suspending"]
+__all__ = [
+    "APPS", "BARE", "HEADERS", "OURS", "RATE", "Address", "App", "Apps", "Message", "Receive", "Send", "Streams",
+    "answering", "bursts", "installed", "listen", "main", "ready", "serve", "spawned", "suspending",
+]  # fmt: skip
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
+Address = tuple[str, int]
 Streams = Mapping[str, Callable[[], AsyncIterator[str]]]
 """What there is to serve: texts, by path."""
 
+Apps = Mapping[str, Callable[[Streams], App]]
+"""Applications, by name."""
+
+HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
 BARE = "bare ASGI app"
 OURS = "sse_relay EventStreamResponse"
 RATE = 5
@@ -66,11 +74,9 @@ async def _frames(source: AsyncIterable[str]) -> AsyncIterator[str]:
 
 
 def _bare(streams: Streams) -> App:
-    headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
-
     async def app(scope: Message, _receive: Receive, send: Send) -> None:
         source = streams[scope["path"]]()
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         async for text in source:
             body = f"data: {text}\n\n".encode()
             await send({"type": "http.response.body", "body": body, "more_body": True})
@@ -125,7 +131,7 @@ def _fastapi(streams: Streams) -> App:
     return app  # type: ignore[no-any-return]
 
 
-APPS: dict[str, Callable[[Streams], App]] = {
+APPS: Apps = {
     BARE: _bare,
     OURS: _sse_relay,
     "Starlette StreamingResponse": _starlette,
@@ -134,10 +140,10 @@ APPS: dict[str, Callable[[Streams], App]] = {
 }
 
 
-def installed() -> list[str]:
+def installed(apps: Apps = APPS) -> list[str]:
     """Return the names of the applications whose packages are here."""
     found: list[str] = []
-    for name, make in APPS.items():
+    for name, make in apps.items():
         try:
             make({})
         except ImportError:
@@ -146,14 +152,14 @@ def installed() -> list[str]:
     return found
 
 
-def _with_cpu(app: App) -> App:
-    """Answer ``GET /cpu`` with the CPU seconds of this process so far."""
+def answering(app: App, questions: Mapping[str, Callable[[], object]]) -> App:
+    """Answer ``GET`` of some paths with what a function returns, as text, and all else as the application does."""
 
     async def wrapped(scope: Message, receive: Receive, send: Send) -> None:
-        if scope["path"] != "/cpu":
+        if (question := questions.get(scope["path"])) is None:
             await app(scope, receive, send)
             return
-        body = str(process_time()).encode()
+        body = str(question()).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
         await send({"type": "http.response.body", "body": body})
 
@@ -161,37 +167,43 @@ def _with_cpu(app: App) -> App:
 
 
 @contextmanager
-def serve(name: str, *, count: int, seconds: float) -> Iterator[tuple[str, int]]:
-    """Serve one application in a process of its own: fast streams of `count` events, slow ones of `seconds`."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
-        number = listening.fileno()
-        command = [sys.executable, "-m", "benchmarks.servers", name, str(number), str(count), str(seconds)]
-        process = subprocess.Popen(command, pass_fds=[number])
-        try:
-            yield listening.getsockname()
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+def spawned(module: str, *arguments: object, backlog: int = 1024) -> Iterator[Address]:
+    """Run a module that serves: its first argument is the number of a socket that is open, then come `arguments`."""
+    with socket.create_server(("127.0.0.1", 0), backlog=backlog) as listening:
+        address, number = listening.getsockname(), listening.fileno()
+        process = subprocess.Popen([sys.executable, "-m", module, str(number), *map(str, arguments)], pass_fds=[number])
+    try:  # with the socket closed here, nobody waits for a server that has failed
+        yield address
+    finally:
+        process.kill()  # it has nothing to finish
+        process.wait()
 
 
-def _main(name: str, number: int, count: int, seconds: float) -> None:
+async def listen(app: App, number: int) -> None:
+    """Serve an application on the socket of that number, as all of them are served."""
     uvicorn = import_module("uvicorn")
+    config = uvicorn.Config(app, loop="asyncio", http="h11", lifespan="off", log_level="error")
+    await uvicorn.Server(config).serve(sockets=[socket.socket(fileno=number)])
+
+
+def serve(
+    name: str, *, count: int, seconds: float, module: str = "benchmarks.servers"
+) -> AbstractContextManager[Address]:
+    """Serve one application in a process of its own: fast streams of `count` events, slow ones of `seconds`."""
+    return spawned(module, name, count, seconds)
+
+
+def main(apps: Apps) -> None:
+    """Be the process that `serve` starts."""
+    number, name, count, seconds = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
     streams: Streams = {
         "/suspending": lambda: suspending(count),
         "/bursts": lambda: bursts(count),
         "/ready": lambda: ready(count),
         "/slow": lambda: _slow(seconds),
     }
-    app = _with_cpu(APPS[name](streams))
-    config = uvicorn.Config(
-        app, loop="asyncio", http="h11", lifespan="off", log_level="error", timeout_graceful_shutdown=1
-    )
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=number)])
+    asyncio.run(listen(answering(apps[name](streams), {"/cpu": process_time}), number))
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+    main(APPS)

@@ -2,8 +2,6 @@
 
 import asyncio
 import importlib.util
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,28 +16,15 @@ from benchmarks import (
     redis_writing,
 )
 from benchmarks.latencies import milliseconds, percentile
-from benchmarks.measure import TIMES, Table
+from benchmarks.measure import TIMES
 from benchmarks.redis_floor import EVENT, FRAME, bare_publish
-from benchmarks.redis_server import Server, serving
+from benchmarks.redis_server import Server
 from sse_relay import Relay
 from sse_relay.stores.redis import RedisStore
 from sse_relay.wire.encoder import frame
+from tests.benchmarks.expecting import has_connections, targets
 
 EVENTS = 10_000
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """Run the server that the benchmarks find."""
-    try:
-        name, _ = redis_server.newest()
-    except RuntimeError as error:
-        if "redis" in os.environ.get("SSE_RELAY_REQUIRE", ""):
-            raise
-        pytest.skip(str(error))
-    with serving() as running:
-        assert running.name == name
-        yield running
 
 
 def kept(server: Server) -> int:
@@ -53,11 +38,6 @@ def kept(server: Server) -> int:
         elif kind == b"string":
             values.append(client.get(key))
     return sum(value.count(FRAME) for value in values)
-
-
-def targets(table: Table) -> list[str]:
-    """What a table judges, in the order of its rows."""
-    return [verdict.target for _, verdict in table.verdicts()]
 
 
 def test_percentiles_are_of_what_was_measured() -> None:
@@ -156,7 +136,7 @@ def test_idle_runs_are_counted_in_connections_and_commands(server: Server, name:
     found = asyncio.run(redis_footprint.idle(name, server, server.unix, 3, 1.1))
     assert found.connections > 0
     assert 0 < found.commands < found.inner  # the sweep is a script
-    assert len(server.client.client_list()) == before
+    assert has_connections(server, before)
 
 
 def test_without_a_server_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -278,7 +278,9 @@ def exceptions_with_a_secret() -> list[Exception]:
             continue  # its reason is for clients
         fields = signature(kind.__init__).parameters.values()
         wanted = [field for field in fields if field.name not in {"self", "args", "kwargs"}]
-        made.append(kind(*(7 if field.annotation in {int, float} else RAISED for field in wanted)))
+        values = {field.name: 7 if field.annotation in {int, float} else RAISED for field in wanted}
+        named = {field.name: values.pop(field.name) for field in wanted if field.kind is field.KEYWORD_ONLY}
+        made.append(kind(*values.values(), **named))
     return made
 
 

@@ -225,6 +225,23 @@ def test_many_viewers_cost_the_store_nothing() -> None:
     run_virtual(main())
 
 
+def test_viewers_of_a_silent_run_hold_one_state() -> None:
+    """Who enters finds the state that the others have, in one copy; once there is another, it is that (L6)."""
+
+    async def main() -> None:
+        async with Relay(process(memory())) as relay:
+            run = await relay.start(numbers(2, 1.0))
+            async with relay.subscribe(run.id) as one, relay.subscribe(run.id) as other:
+                assert one.info is other.info
+                await asyncio.sleep(1.5)
+                async with relay.subscribe(run.id) as late:
+                    assert one.info.last_offset < late.info.last_offset == 1
+                    assert late.info == await relay.info(run.id)
+        await settle()
+
+    run_virtual(main())
+
+
 def test_without_wake_ups_everything_comes_later() -> None:
     """All wake-ups lost, a viewer still sees each record and the end; the look costs one read for all viewers (§5)."""
 

@@ -38,7 +38,7 @@ class Limits:
         ValueError: A number is not positive, or there is a most without a principal.
     """
 
-    __slots__ = ("_max_viewers", "_open", "_principal", "max_age", "reauthorize")
+    __slots__ = ("_max_viewers", "_open", "_principal", "are_none", "max_age", "reauthorize")
 
     def __init__(
         self, principal: Principal | None, max_viewers: int | None, max_age: float | None, reauthorize: float | None
@@ -50,6 +50,7 @@ class Limits:
                 raise ValueError("max_viewers must be 1 or more, with a principal, which tells whose a request is")
         self.max_age: float | None = None if max_age is None else positive("max_age", max_age)
         self.reauthorize: float | None = None if reauthorize is None else positive("reauthorize", reauthorize)
+        self.are_none: bool = max_viewers is None and max_age is None and reauthorize is None
         self._max_viewers = max_viewers
         self._principal = principal
         self._open: Counter[Hashable] = Counter()

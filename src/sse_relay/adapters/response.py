@@ -25,6 +25,7 @@ __all__ = ["EventStreamResponse"]
 _NATIVE = Native()
 _ERRORS = ErrorCatalog()
 _MAX_WRITE = 64 * 1024
+_LISTENER = "sse-relay listener"  # one name for all: each would have a text of its own
 
 
 class EventStreamResponse:
@@ -142,10 +143,13 @@ class EventStreamResponse:
         """Say why the viewing is going to end before its run: what a client learns whose dialect cannot resume."""
         self._why = why
 
+    def _explanation(self) -> ErrorInfo | None:
+        return self._why
+
     async def _answer(self, source: AsyncIterable[object], receive: Receive, client: Client, *, head: bool) -> None:
         stage, pump = attach(guard_terminal(source, dialect=self._dialect, errors=self._errors))
         pump.beat_every(self._keepalive or inf, lambda: PING, initial=self._first_item_wait)
-        listener = asyncio.Task(listen(receive, client))
+        listener = asyncio.Task(listen(receive, client), name=_LISTENER)
         try:
             with client:
                 if head:
@@ -182,12 +186,12 @@ class EventStreamResponse:
         await client.send(body(b"".join(ready), more=False))
 
     async def _show(self, events: Subscription, receive: Receive, client: Client, *, head: bool) -> None:
-        listener = asyncio.Task(listen(receive, client))
+        listener = asyncio.Task(listen(receive, client), name=_LISTENER)
         try:
             with client:
                 if await self._begin(events, client, head=head):
                     viewer = Viewer(
-                        events, client, self._dialect, self._errors, keepalive=self._keepalive, why=lambda: self._why
+                        events, client, self._dialect, self._errors, keepalive=self._keepalive, why=self._explanation
                     )
                     await viewer.show()
                     await client.send(body(self._advice(events), more=False))

@@ -59,8 +59,8 @@ class Viewer:
     """
 
     __slots__ = (
-        "_beat", "_client", "_dialect", "_due", "_errors", "_events", "_keepalive", "_loop", "_timer", "_why",
-        "_wrote_at",
+        "_client", "_dialect", "_due", "_errors", "_events", "_keepalive", "_loop", "_rendered_beat", "_timer",
+        "_why", "_wrote_at",
     )  # fmt: skip
 
     def __init__(
@@ -76,7 +76,7 @@ class Viewer:
         self._events = events
         self._client = client
         self._dialect = dialect
-        self._beat: Callable[[], bytes] = lambda: dialect.heartbeat
+        self._rendered_beat: Callable[[], bytes] | None = None
         self._errors = errors
         self._keepalive = keepalive
         self._why = why
@@ -143,17 +143,17 @@ class Viewer:
 
     async def _open(self, renderer: Renderer) -> None:
         """Write what is ahead of the records to come, with a heartbeat at once."""
-        beat = getattr(renderer, "heartbeat", self._beat)
+        beat: Callable[[], bytes] | None = getattr(renderer, "heartbeat", None)
         # One that tells where the client is must not take it back while its past is read.
         joins = self._events.cursor.offset > 0
-        await self._write(self._beat() if joins else beat())
+        await self._write(self._beat() if joins or beat is None else beat())
         if joins and self._dialect.resume == "offset":
             await self._fold(renderer)
             await self._write_some(renderer.preamble())
         else:
             await self._write_some(renderer.preamble())
             await self._fold(renderer)
-        self._beat = beat
+        self._rendered_beat = beat
 
     async def _fold(self, renderer: Renderer) -> None:
         """Show the renderer what the client has seen already, but for the end."""
@@ -170,6 +170,9 @@ class Viewer:
             if self._due:
                 await self._write(self._beat())
             await asyncio.sleep(0)  # nobody else is held up by a long past
+
+    def _beat(self) -> bytes:
+        return self._dialect.heartbeat if self._rendered_beat is None else self._rendered_beat()
 
     async def _write_some(self, events: Sequence[ServerSentEvent]) -> None:
         if events:

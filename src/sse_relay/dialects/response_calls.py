@@ -32,7 +32,7 @@ class CallItem:
     __slots__ = ("_call_id", "_index", "_item_id", "_said", "_status", "call")
 
     def __init__(self, call: ToolCall, call_id: str, run_id: str, index: int) -> None:
-        self.call = call
+        self.call: ToolCall = call
         self._call_id = call_id
         self._item_id = f"{self.prefix}_{run_id}_{index}"
         self._index = index

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from operator import length_hint
+from sys import intern
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -24,6 +25,7 @@ __all__ = ["Subscription"]
 
 _PAGE = 500  # records that are read at once
 _LONG_PAGE = 2000  # by one who is far behind: each page costs a round trip
+_NOTHING: Iterator[ServerSentEvent] = iter(())
 _ENTER = "enter the subscription first: async with relay.subscribe(…) as events"
 
 
@@ -74,7 +76,7 @@ class Subscription:
         self._window: Window | None = None
         self._seat: Seat | None = None
         self._pending: Batch | None = None  # read from the store, and not taken yet
-        self._ready: Iterator[ServerSentEvent] = iter(())
+        self._ready: Iterator[ServerSentEvent] = _NOTHING
         self._ended: Outcome | None = None
         self._epoch = ""
         self._seen = 0
@@ -171,13 +173,13 @@ class Subscription:
         except BaseException:
             self._leave()
             raise
-        self._info = page.info
+        window.note(page.info)
+        self._info = window.info if window.info == page.info else page.info  # of a silent run all viewers hold the same
         if self._observer is not None:
             self._viewer = self._observer.viewer_joined(self.run_id, page.info.trace)
         self._seat = Seat()
-        window.note(page.info)
         self._doubts = window.doubts
-        self._epoch, self._seen = page.epoch, page.after
+        self._epoch, self._seen = intern(page.epoch), page.after
         batch = Batch(page)
         if _tells(batch):
             self._pending = batch
@@ -223,7 +225,7 @@ class Subscription:
 
     async def aclose(self) -> None:
         """Stop viewing; idempotent. A read that waits ends."""
-        self._ready = iter(())
+        self._ready = _NOTHING
         self._leave()
 
     def _step(self) -> Batch | Awaitable[None] | None:

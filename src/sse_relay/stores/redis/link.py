@@ -12,7 +12,7 @@ Nothing that may have reached the server is sent a second time: only whoever ask
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import Context
 from typing import Any
 
@@ -220,6 +220,7 @@ class Link:
             self._timer = loop.call_at(until, self._look, context=_NOBODYS)
 
     async def _connected(self) -> None:
+        waiting = list(self._queue)
         try:
             async with asyncio.timeout(self._deadline):
                 connection = await self._connect()
@@ -230,18 +231,19 @@ class Link:
                     raise
             self._pipe = Pipe(connection, self._replied, self._failed)
         except (RedisError, OSError, TimeoutError, StoreUnavailableError) as error:
-            self._refuse(error)
+            self._refuse(waiting, error)
         except BaseException as error:
-            self._refuse(error)
+            self._refuse(self._queue, error)
             raise
         finally:
             self._connecting = None
         self._send()
 
-    def _refuse(self, error: BaseException) -> None:
-        """Tell whoever waits for the connection."""
-        while self._queue:
-            self._queue.popleft().failed(error)
+    def _refuse(self, waiting: Iterable[Call], error: BaseException) -> None:
+        """Tell those who waited for the connection: for who came later another one is tried."""
+        for call in waiting:
+            call.failed(error)
+        self._queue = deque(call for call in self._queue if not call.future.done())
         if self._lost is not None:
             self._lost()
 
