@@ -33,7 +33,7 @@ demo: $(VENV)/.demo ## the demo app, on http://127.0.0.1:8000 (PORT)
 	$(RUN) -m sse_relay demo $(ARGS)
 
 test: $(VENV)/.test ## all tests but the long ones
-	$(RUN) -m pytest --ignore=tests/clients $(ARGS)
+	$(RUN) -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/clients $(ARGS)
 
 test-clients: $(VENV)/.clients ## the unmodified clients, of Python and of Node, against a real server
 	SSE_RELAY_REQUIRE=clients,$$SSE_RELAY_REQUIRE $(RUN) -m pytest tests/clients $(ARGS)

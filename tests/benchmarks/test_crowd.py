@@ -103,6 +103,7 @@ def test_as_many_viewers_as_the_system_allows(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.evidence
 @pytest.mark.timeout(120)  # it starts eighteen servers, one after the other
 def test_every_table_comes_out() -> None:
     """A quick run gives the three tables, with all the targets that many viewers have."""

@@ -34,6 +34,7 @@ def test_every_fast_run_is_whole(name: str) -> None:
             assert {len(event.id or "") for event in found} == {len(fast_run.PLACE) + 1, len(fast_run.PLACE) + 2}
 
 
+@pytest.mark.evidence
 @pytest.mark.timeout(120)  # it starts ten servers, one after the other
 def test_every_table_comes_out() -> None:
     """A quick run gives the three tables, with all the targets that the edge has."""

@@ -24,6 +24,8 @@ def test_readers_agree(shape: Shape) -> None:
             assert {event.event or "message" for event in events} == {name or "message"}
 
 
+@pytest.mark.evidence
+@pytest.mark.timeout(120)
 def test_the_table_has_its_targets() -> None:
     """A quick run fills the table, with a verdict on each body that is read in large chunks."""
     (table,) = reading.tables(quick=True)

@@ -149,6 +149,7 @@ def test_without_a_server_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.evidence
 @pytest.mark.timeout(120)  # it starts eleven processes, one after the other
 def test_every_table_comes_out() -> None:
     """A quick run gives the seven tables, with all the targets that runs in Redis have."""

@@ -119,6 +119,7 @@ def test_every_figure_is_taken_beside_silent_runs(name: str) -> None:
         assert ask(name) > 0
 
 
+@pytest.mark.evidence
 @pytest.mark.timeout(120)  # it starts workers, one after the other
 def test_every_table_comes_out() -> None:
     """A quick run gives the five tables, with all the targets that the relay has."""
