@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from sse_relay.runs import outbox
-from sse_relay.runs.outbox import Outbox
+from sse_relay.runs.outbox import Outbox, Pool
 
 
 def frames(first: int, count: int, size: int = 0) -> list[bytes]:
@@ -71,6 +71,26 @@ def test_what_waits_is_bounded(size: int, most: int) -> None:
     assert box.add_bounded(left) == left
     box.settle(10)
     assert len(box.add_bounded(left)) < len(left)
+
+
+def test_what_waits_of_all_runs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L6: many runs share a bound, within one event each; each may hold one, and what is let go of makes room."""
+    monkeypatch.setattr(outbox, "_MOST_OF_ALL", 100_000)
+    pool = Pool()
+    boxes = [Outbox(pool) for _ in range(50)]
+    left = [box.add_bounded(frames(1, 100, 1000)) for box in boxes]
+    assert all(box.end > 1 for box in boxes)
+    assert sum(100 - len(rest) for rest in left) < 100 + 50
+    assert pool.waiting == sum(box._waiting_size for box in boxes) < 100_000 + 50 * 1300
+    for box in boxes[1:]:
+        box.settle(box.end - 1)
+        box.clear()
+    assert pool.waiting == boxes[0]._waiting_size
+    boxes[0].settle(50)
+    assert boxes[1].add_bounded(frames(boxes[1].end, 10, 1000)) == ()
+    for box in boxes:
+        box.clear()
+    assert pool.waiting == 0
 
 
 def test_what_is_stored_is_held_for_a_while() -> None:

@@ -9,11 +9,12 @@ not let a producer fill its process's memory.
 from collections import deque
 from collections.abc import Sequence
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "Pool"]
 
 _STORED_BYTES = 1 << 18  # that are held in case the store loses them
 _MOST_EVENTS = 10_000  # that wait
 _MOST_BYTES = 1 << 22
+_MOST_OF_ALL = 1 << 28  # bytes that wait of all runs of a process, but for what each may hold at least
 _PIECE_EVENTS = 1000  # that are sent at once, of many that wait
 _PIECE_BYTES = 1 << 20
 _OVERHEAD = 64  # bytes of each object that holds the others
@@ -21,9 +22,26 @@ _OVERHEAD = 64  # bytes of each object that holds the others
 _Part = tuple[int, tuple[bytes, ...], int]  # the first one's offset, consecutive frames, what they take
 
 
+class Pool:
+    """
+    What waits in all outboxes of a process.
+
+    Attributes:
+        waiting: How many bytes that takes.
+    """
+
+    __slots__ = ("waiting",)
+
+    def __init__(self) -> None:
+        self.waiting: int = 0
+
+
 class Outbox:
     """
     Consecutive frames, each with its place in the log.
+
+    Args:
+        pool: What waits here waits in it, too; None: it is the only one.
 
     Frames are held in parts, of which nothing is ever written anew. A part is tuples all through: those the garbage
     collector soon lets out of sight, where a list for each event would make it stop a process of many runs for long.
@@ -32,9 +50,10 @@ class Outbox:
         end: The offset of the next frame that will be added.
     """
 
-    __slots__ = ("_stored", "_stored_size", "_waiting", "_waiting_size", "end")
+    __slots__ = ("_pool", "_stored", "_stored_size", "_waiting", "_waiting_size", "end")
 
-    def __init__(self) -> None:
+    def __init__(self, pool: Pool | None = None) -> None:
+        self._pool = Pool() if pool is None else pool
         self.end: int = 1
         self._stored: deque[_Part] = deque()
         self._stored_size = 0
@@ -56,14 +75,15 @@ class Outbox:
         if frames:
             size = _size(frames)
             self._waiting.append((self.end, tuple(frames), size))
-            self._waiting_size += size
+            self._wait(size)
             self.end += len(frames)
 
     def add_bounded(self, frames: Sequence[bytes]) -> Sequence[bytes]:
         """Hold as many frames as there is room for, the last one perhaps half; tell those that are left."""
         events, size = self.end - 1 - self.last_stored, self._waiting_size
+        most = min(_MOST_BYTES, max(_MOST_OF_ALL - self._pool.waiting + size, 1))
         for count, each in enumerate(frames):
-            if events + count >= _MOST_EVENTS or size >= _MOST_BYTES:
+            if events + count >= _MOST_EVENTS or size >= most:
                 self.add(frames[:count])
                 return frames[count:]
             size += len(each) + _OVERHEAD
@@ -98,14 +118,14 @@ class Outbox:
         while stored and _last(stored[-1]) > last:
             part = stored.pop()
             self._stored_size -= part[2]
-            self._waiting_size += part[2]
+            self._wait(part[2])
             waiting.appendleft(part)
         while waiting and waiting[0][0] <= last:
             part = waiting.popleft()
-            self._waiting_size -= part[2]
+            self._wait(-part[2])
             if _last(part) > last:
                 part, left = _divided(part, last)
-                self._waiting_size += left[2]
+                self._wait(left[2])
                 waiting.appendleft(left)
             self._stored_size += part[2]
             stored.append(part)
@@ -117,13 +137,17 @@ class Outbox:
         """Let go of what waits: it will never be stored."""
         self.end = self.last_stored + 1
         self._waiting.clear()
-        self._waiting_size = 0
+        self._wait(-self._waiting_size)
 
     def clear(self) -> None:
         """Let go of everything."""
         self.drop()
         self._stored.clear()
         self._stored_size = 0
+
+    def _wait(self, size: int) -> None:
+        self._waiting_size += size
+        self._pool.waiting += size
 
 
 def _last(part: _Part) -> int:

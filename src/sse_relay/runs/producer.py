@@ -21,6 +21,7 @@ from sse_relay.dialects.protocol import Dialect, RenderContext, TerminalPart
 from sse_relay.observability.protocol import RunObserver
 from sse_relay.outcome import ErrorCatalog, ErrorInfo, Outcome
 from sse_relay.runs.lease import Lease
+from sse_relay.runs.outbox import Pool
 from sse_relay.runs.writer import UNAVAILABLE, Writer
 from sse_relay.stores.protocol import Grant, Seal, StreamStore
 from sse_relay.wire.encoder import frame
@@ -56,6 +57,7 @@ class Production:
         timeout: The longest that the run may take, in seconds.
         idle: The longest silence of the source, in seconds.
         observer: Hears of appends, and of what stops the source.
+        pool: What waits to be written, of all runs.
 
     Attributes:
         lease: That right, as it stands.
@@ -75,9 +77,10 @@ class Production:
         timeout: float | None = None,
         idle: float | None = None,
         observer: RunObserver | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.lease: Lease = Lease(grant, sent_at, self)
-        self._writer = Writer(store, self.lease, spawn, self._stop_as, observer)
+        self._writer = Writer(store, self.lease, spawn, self._stop_as, observer, pool)
         self._observer = observer
         self._token = token
         self._timeout = timeout

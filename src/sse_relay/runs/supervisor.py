@@ -18,6 +18,7 @@ from sse_relay.observability.protocol import Observer, RunObserver
 from sse_relay.outcome import ErrorCatalog, Outcome
 from sse_relay.runs.lease import LeaseKeeper
 from sse_relay.runs.opening import StartRequest
+from sse_relay.runs.outbox import Pool
 from sse_relay.runs.producer import Production
 from sse_relay.runs.reaper import Reaper
 from sse_relay.runs.source import OwnedSource, RunContext, discard
@@ -101,6 +102,7 @@ class Supervisor:
         self._reaper = reaper
         self._transitions = transitions
         self._observer = observer
+        self._pool = Pool()
         self._keeper = LeaseKeeper(store, lease, tasks.spawn)
         self._claims: dict[asyncio.Task[None], _Claim] = {}
         self._live: dict[asyncio.Task[None], _Live] = {}
@@ -194,6 +196,7 @@ class Supervisor:
             timeout=request.timeout,
             idle=request.idle_timeout,
             observer=observer,
+            pool=self._pool,
         )
         live = _Live(info, production, observer)
         self._live[_current_task()] = live

@@ -21,7 +21,7 @@ from sse_relay.observability.protocol import RunObserver
 from sse_relay.outcome import ErrorInfo, Outcome
 from sse_relay.runs.deadline import Deadline
 from sse_relay.runs.lease import Lease
-from sse_relay.runs.outbox import Outbox
+from sse_relay.runs.outbox import Outbox, Pool
 from sse_relay.stores.protocol import Answer, Appended, Seal, StreamStore
 
 __all__ = ["UNAVAILABLE", "Writer"]
@@ -51,6 +51,7 @@ class Writer:
         spawn: Starts a task that somebody waits for.
         stop: Stops the source; the run then ends so.
         observer: Hears of each append.
+        pool: What waits to be written, of all runs; None: it is this one only.
 
     Attributes:
         cut: How the run ends, because the log has no room for all that was said.
@@ -69,6 +70,7 @@ class Writer:
         spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
         stop: Callable[[Outcome], None],
         observer: RunObserver | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.cut: Outcome | None = None
         self.unsealed: Outcome | None = None
@@ -78,7 +80,7 @@ class Writer:
         self._stop = stop
         self._observer = observer
         self._loop = asyncio.get_running_loop()
-        self._outbox = Outbox()
+        self._outbox = Outbox(pool)
         self._unsure: tuple[int, Sequence[bytes], Seal | None] | None = None  # an append of unknown fate
         self._seal: Seal | None = None
         self._sealed = self._busy = False
