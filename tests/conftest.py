@@ -2,16 +2,17 @@
 
 import gc
 import logging
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator
 
 import pytest
 
 
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Call a test by the same name in every process: where an object lies is no part of it."""
-    for item in items:
-        item._nodeid = re.sub(" at 0x[0-9a-f]+", "", item.nodeid)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test has logged may be half a character, which cannot be told to another process."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,12 +11,13 @@ from sse_relay.adapters.messages import Scope
 from tests.adapters.relays import memory
 from tests.adapters.servers import on_virtual_time
 from tests.adapters.sources import play, silence
+from tests.naming import named
 
 SCOPE: Scope = {"type": "http"}
 ANYTHING = AccessRequest(SCOPE, "info", "a", None, None)
 
 
-@pytest.mark.parametrize("answer", [True, False, None, 1, "yes", object()], ids=repr)
+@pytest.mark.parametrize("answer", [True, False, None, 1, "yes", object()], ids=named)
 @pytest.mark.parametrize("later", [False, True], ids=["now", "later"])
 @on_virtual_time
 async def test_only_true_is_yes(answer: Any, later: bool) -> None:

@@ -18,6 +18,7 @@ from sse_relay.testing.handle import StoreHandle
 from tests.adapters.relays import Totals, ask, memory, open_to_all
 from tests.adapters.servers import Exchange, on_virtual_time
 from tests.adapters.sources import hang, play, silence
+from tests.naming import named
 
 
 def user(scope: Scope) -> str:
@@ -292,7 +293,7 @@ async def test_a_page_has_so_many_bytes(page_bytes: int | None, dialect: str) ->
         ({"retry": 0}, ValueError),
         ({"page_bytes": 0}, ValueError),
     ],
-    ids=str,
+    ids=named,
 )
 def test_limits_are_checked_at_once(options: dict[str, Any], error: type[Exception]) -> None:
     """L6: a limit that limits nothing is refused when the application is made."""

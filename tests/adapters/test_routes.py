@@ -20,6 +20,7 @@ from sse_relay.testing import FaultyStore
 from tests.adapters.relays import Totals, ask, memory, open_to_all
 from tests.adapters.servers import App, Exchange, TwoParts, on_virtual_time
 from tests.adapters.sources import play, silence, stubborn
+from tests.naming import named
 
 SECRET = "password=hunter2"
 ACTIONS = ["events", "info", "cancel", "active", "latest"]
@@ -298,7 +299,7 @@ async def test_the_application_is_asked_about_what_is_not_there() -> None:
         ]
 
 
-@pytest.mark.parametrize("answer", [False, None, 0, 1, "yes", [True], object()], ids=str)
+@pytest.mark.parametrize("answer", [False, None, 0, 1, "yes", [True], object()], ids=named)
 @on_virtual_time
 async def test_anything_but_true_is_a_no(answer: Any) -> None:
     """I12: only `True` is a yes: what an application returns by mistake opens nothing."""
@@ -715,7 +716,7 @@ async def test_a_store_that_does_not_answer_is_a_503(action: str) -> None:
         ({"cancel_grace": 0}, ValueError, "cancel_grace"),
         ({"cancel_grace": "5"}, TypeError, "cancel_grace"),
     ],
-    ids=str,
+    ids=named,
 )
 @on_virtual_time
 async def test_bad_options_are_refused(options: dict[str, Any], error: type[Exception], problem: str) -> None:

@@ -10,6 +10,7 @@ from sse_relay.observability import Observer, RunObserver, ViewerObserver
 from sse_relay.observability.shield import shielded
 from tests.adapters.servers import on_virtual_time
 from tests.adapters.sources import play
+from tests.naming import named
 from tests.observability.telemetry import Recorder
 from tests.runs.faults import memory, said, silence, view
 
@@ -71,7 +72,7 @@ async def test_an_observer_that_raises_changes_nothing(
     assert f".{hook};" in record.message
 
 
-@pytest.mark.parametrize("junk", [object(), 3, "a", ["b"]], ids=repr)
+@pytest.mark.parametrize("junk", [object(), 3, "a", ["b"]], ids=named)
 @on_virtual_time
 async def test_what_is_no_observer_is_not_called(junk: Any) -> None:
     """A hook that returns something else than an observer, or a trace that is no text, changes nothing."""
@@ -101,7 +102,7 @@ async def test_what_is_no_observer_is_not_called(junk: Any) -> None:
     assert set(traces) == {""}
 
 
-@pytest.mark.parametrize("junk", [object(), "otel", RunObserver], ids=repr)
+@pytest.mark.parametrize("junk", [object(), "otel", RunObserver], ids=named)
 def test_what_is_no_observer_is_refused(junk: Any) -> None:
     """A relay is not made with something else."""
     with pytest.raises(TypeError, match="an observer has the hooks"):

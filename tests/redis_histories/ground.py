@@ -84,9 +84,9 @@ class RedisGround(Ground):
         for store in self._stores:
             await store.aclose()
         await self._wires.aclose()
-        for _ in range(_LOOKS):  # the server notices a closed connection when it comes to it
-            if not (heard := await self._client.pubsub_channels(f"{_PREFIX}:*")):
-                break
+        looks, heard = 0, await self._client.pubsub_channels(f"{_PREFIX}:*")
+        while heard and (looks := looks + 1) < _LOOKS:  # the server notices a closed connection when it comes to it
+            heard = await self._client.pubsub_channels(f"{_PREFIX}:*")
         assert not heard, f"L6: somebody still hears of {heard}"
         names = await self._client.keys()
         left = [await self._client.pttl(name) for name in names]

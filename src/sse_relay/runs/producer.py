@@ -80,7 +80,7 @@ class Production:
         pool: Pool | None = None,
     ) -> None:
         self.lease: Lease = Lease(grant, sent_at, self)
-        self._writer = Writer(store, self.lease, spawn, self._stop_as, observer, pool)
+        self._writer = Writer(store, self.lease, spawn, self._stop_as, observer=observer, pool=pool)
         self._observer = observer
         self._token = token
         self._timeout = timeout

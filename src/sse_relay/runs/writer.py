@@ -69,6 +69,7 @@ class Writer:
         lease: Lease,
         spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
         stop: Callable[[Outcome], None],
+        *,
         observer: RunObserver | None = None,
         pool: Pool | None = None,
     ) -> None:

@@ -13,6 +13,7 @@ from redis.exceptions import MovedError, ResponseError
 
 from sse_relay import StoreUnavailableError
 from sse_relay.stores.redis.connection import Connector, Node, border, greet
+from tests.naming import named
 from tests.stores.redis.clusters import Cluster
 from tests.stores.redis.servers import Server
 
@@ -27,7 +28,7 @@ from tests.stores.redis.servers import Server
         {"retry": Retry(ConstantBackoff(9), 9), "retry_on_error": [RedisConnectionError]},
         {"client_name": "mine", "db": 3},
     ],
-    ids=str,
+    ids=named,
 )
 def test_any_client_will_do(options: dict[str, Any], server: Server) -> None:
     """Whatever the client's protocol, decoding, time-outs and retries, ours has plain bytes; names and db are kept."""
