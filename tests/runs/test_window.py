@@ -23,6 +23,7 @@ def page(first: int, last: int, *, epoch: str = "an-epoch", size: int = 10) -> P
 def test_a_viewer_gets_what_follows_its_place() -> None:
     """From any place in the window the rest of its batch follows; elsewhere, or in another epoch, nothing (I1)."""
     window = Window()
+    window.viewers = 1  # who is behind
     window.add(page(1, 3))
     window.add(page(4, 4))
     for offset in range(4):
@@ -40,6 +41,7 @@ def test_a_viewer_gets_what_follows_its_place() -> None:
 def test_wake_ups_may_be_doubled_and_late() -> None:
     """What is heard twice, or after what follows it, changes nothing that a viewer sees."""
     window = Window()
+    window.viewers = 1  # who is behind
     for heard in (page(1, 2), page(1, 2), page(5, 6), page(3, 4), page(1, 6)):
         window.add(heard)
     assert [(batch.page.first, batch.page.last) for batch in window._batches] == [(1, 2), (5, 6)]
@@ -61,11 +63,39 @@ def test_the_end_is_never_taken_back() -> None:
 def test_a_window_is_bounded(count: int, size: int, kept: int) -> None:
     """L6: a window keeps 64 batches, or a quarter of a megabyte; the newest batch always."""
     window = Window()
+    window.viewers = 1  # who is behind
     for offset in range(1, count + 1):
         window.add(page(offset, offset, size=size))
     assert len(window._batches) == kept
     assert window._batches[-1].page.last == count
     assert window._size == sum(len(frame) for batch in window._batches for frame in batch.page.frames)
+
+
+def test_what_everybody_has_seen_is_not_kept() -> None:
+    """L6: where all viewers wait for more, older records are let go of; as soon as one is behind they are kept."""
+
+    async def main() -> None:
+        window = Window()
+        waiting = [asyncio.create_task(window.wait()) for _ in range(2)]
+        window.viewers = 2
+        await asyncio.sleep(0)
+        window.add(page(1, 3))
+        await asyncio.wait(waiting)
+        window.add(page(4, 4))
+        window.add(page(5, 5))
+        assert [batch.first for batch in window._batches] == [1, 4, 5]
+        waiting = [asyncio.create_task(window.wait()) for _ in range(2)]
+        await asyncio.sleep(0)
+        window.add(page(6, 6))
+        await asyncio.wait(waiting)
+        assert [(batch.first, batch.number) for batch in window._batches] == [(6, 3)]
+        assert window._size == len(page(6, 6).frames[0])
+        assert window.after("an-epoch", 4) is None
+        batch = window.after("an-epoch", 5, 3)
+        assert batch is not None
+        assert batch.first == 6
+
+    asyncio.run(main())
 
 
 def test_everybody_is_woken_and_nobody_leaks() -> None:

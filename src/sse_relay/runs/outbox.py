@@ -43,6 +43,12 @@ class Outbox:
     Args:
         pool: What waits here waits in it, too; None: it is the only one.
 
+    What waits is held in the parts that it came in, what is stored frame by frame, without an object beside it: where
+    there are a thousand runs, the garbage collector would look at all of those, and stop the process for long.
+
+    Args:
+        pool: What waits here waits in it, too; None: it is the only one.
+
     Frames are held in parts, of which nothing is ever written anew. A part is tuples all through: those the garbage
     collector soon lets out of sight, where a list for each event would make it stop a process of many runs for long.
 
@@ -55,7 +61,7 @@ class Outbox:
     def __init__(self, pool: Pool | None = None) -> None:
         self._pool = Pool() if pool is None else pool
         self.end: int = 1
-        self._stored: deque[_Part] = deque()
+        self._stored: deque[bytes] = deque()
         self._stored_size = 0
         self._waiting: deque[_Part] = deque()
         self._waiting_size = 0
@@ -115,11 +121,12 @@ class Outbox:
             Whether all that waits goes on right there; else something between is held no more.
         """
         stored, waiting = self._stored, self._waiting
-        while stored and _last(stored[-1]) > last:
-            part = stored.pop()
-            self._stored_size -= part[2]
-            self._wait(part[2])
-            waiting.appendleft(part)
+        if (lost := min(self.last_stored - last, len(stored))) > 0:
+            first = self.last_stored + 1 - lost
+            again = tuple(reversed([stored.pop() for _ in range(lost)]))
+            self._stored_size -= _weight(again)
+            self._wait(size := _size(again))
+            waiting.appendleft((first, again, size))
         while waiting and waiting[0][0] <= last:
             part = waiting.popleft()
             self._wait(-part[2])
@@ -127,10 +134,10 @@ class Outbox:
                 part, left = _divided(part, last)
                 self._wait(left[2])
                 waiting.appendleft(left)
-            self._stored_size += part[2]
-            stored.append(part)
+            self._stored_size += _weight(part[1])
+            stored += part[1]
         while self._stored_size > _STORED_BYTES:
-            self._stored_size -= stored.popleft()[2]
+            self._stored_size -= len(stored.popleft()) + _OVERHEAD
         return self.last_stored == last
 
     def drop(self) -> None:
@@ -154,8 +161,12 @@ def _last(part: _Part) -> int:
     return part[0] + len(part[1]) - 1
 
 
+def _weight(frames: Sequence[bytes]) -> int:
+    return sum(map(len, frames)) + _OVERHEAD * len(frames)
+
+
 def _size(frames: Sequence[bytes]) -> int:
-    return sum(map(len, frames)) + _OVERHEAD * (len(frames) + 2)
+    return _weight(frames) + 2 * _OVERHEAD
 
 
 def _divided(part: _Part, last: int) -> tuple[_Part, _Part]:

@@ -89,6 +89,10 @@ class Window:
         if page.frames and (newest is None or page.epoch != newest.epoch or page.last > newest.last):
             if page.after != page.first - 1:
                 page = replace(page, after=page.first - 1)  # of a gap the store tells
+            if len(self.waiting) == self.viewers:  # nobody is behind: what they have seen would only be kept
+                self._dropped += len(batches)
+                batches.clear()
+                self._size = 0
             self.newest = Batch(page, self._dropped + len(batches), heard_at)
             self.is_whole = page.info is self.info and page.last == page.info.last_offset and not self.is_closed
             batches.append(self.newest)
