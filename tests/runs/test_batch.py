@@ -114,3 +114,22 @@ def test_what_is_cut_came_when_the_whole_did() -> None:
     """The time at which records came, for whoever measures, is that of whatever is left of them."""
     assert Batch(page(), 3, heard_at=7.5).after(2).heard_at == 7.5
     assert Batch(page()).after(2).heard_at == 0.0
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [[10] * 5000, [900] * 500, [10, 70_000, 10, 10], [70_000] * 3, [30_000] * 7, [0] * 70, [1] * 63 + [60_000], []],
+    ids=lambda lengths: f"{len(lengths)} of {max(lengths, default=0)} at most",
+)
+def test_native_chunks_are_whole_records_and_bounded(lengths: list[int]) -> None:
+    """L6: chunks have 64 KiB of frames at most, or one frame; together they are the records, each behind its id."""
+    frames = [b"data: " + b"x" * length + b"\n\n" for length in lengths]
+    info = RunInfo("run", None, "running", "an-epoch", len(frames) + 6, None, 0.0, 0.0)
+    chunks = list(Batch(Page(info, "an-epoch", 7, frames, 6)).native())
+    assert b"".join(chunks) == b"".join(b"id: an-epoch:%d\n%b" % record for record in enumerate(frames, 7))
+    heads = len(b"id: an-epoch:1234\n")
+    for chunk in chunks:
+        count = chunk.count(b"id: an-epoch:")
+        assert chunk.startswith(b"id: an-epoch:")
+        assert count == 1 or len(chunk) <= (1 << 16) + heads * count
+    assert len(chunks) <= 2 * sum(map(len, frames)) // (1 << 16) + 4

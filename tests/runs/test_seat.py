@@ -28,13 +28,7 @@ def run(main: Any, new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.n
 
 def wake(seat: Seat) -> None:
     """Wake as a window does: in a callback of the loop."""
-
-    def now() -> None:
-        if seat.taken:
-            seat.taken = False
-            seat.context.run(seat.wakeup, seat)
-
-    asyncio.get_running_loop().call_soon(now)
+    asyncio.get_running_loop().call_soon(seat.wake)
 
 
 async def woken(times: int, seat: Seat, seen: list[int]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sse_relay import Outcome
+from sse_relay.runs.seat import Seat
 from sse_relay.runs.window import Window
 from sse_relay.stores.protocol import Page, RunInfo
 from sse_relay.testing import run_virtual
@@ -94,6 +95,34 @@ def test_what_everybody_has_seen_is_not_kept() -> None:
         batch = window.after("an-epoch", 5, 3)
         assert batch is not None
         assert batch.first == 6
+
+    asyncio.run(main())
+
+
+def test_the_last_to_take_a_batch_lets_go_of_it() -> None:
+    """L6: once all have it, the newest batch goes, too; what was heard once is not heard again."""
+
+    async def main() -> None:
+        window, seats = Window(), [Seat(), Seat()]
+        window.viewers = 2
+        window.add(page(1, 3))
+        window.join(seats[0])
+        assert window.newest is not None
+        window.join(seats[1])
+        assert window.newest is None
+        assert window._batches == []
+        assert window.after("an-epoch", 0) is None
+        version = window.version
+        window.waiting.clear()
+        for late in (page(1, 3), page(2, 2)):
+            window.add(late)
+            assert window.newest is None
+        window.add(page(4, 4))
+        batch = window.after("an-epoch", 3, 1)
+        assert batch is window.newest is not None
+        assert (batch.number, window.is_whole, window.version) == (1, True, version + 3)
+        window.add(page(2, 2, epoch="next-epoch"))
+        assert window.newest.epoch == "next-epoch"
 
     asyncio.run(main())
 

@@ -19,8 +19,6 @@ class Seat:
     """
     A place in a window's row, for one task at a time.
 
-    To wake its task, in a callback of the loop: ``seat.taken = False; seat.context.run(seat.wakeup, seat)``.
-
     Attributes:
         taken: Whether a task waits here.
         wakeup: What goes on with that task.
@@ -46,6 +44,12 @@ class Seat:
             yield self
         finally:
             self.taken = False
+
+    def wake(self) -> None:
+        """Go on with the task that waits here, at once: in a callback of the loop, with no other task in its step."""
+        if self.taken:
+            self.taken = False
+            self.context.run(self.wakeup, self)
 
     def wake_soon(self) -> None:
         """Go on with the task that waits here, in the next turn of the loop."""

@@ -126,7 +126,7 @@ class Subscription:
             seat = self._seat
             step: Batch | Awaitable[None] | None = seat
             if seat is not None and (window := self._window) is not None and window.version == self._looked:
-                window.waiting[seat] = None
+                window.join(seat)
             else:
                 step = self._step()
             if type(step) is Batch:
@@ -254,7 +254,7 @@ class Subscription:
                 self.done = True
                 return None
             self._looked = window.version
-        window.waiting[self._seat] = None
+        window.join(self._seat)
         return self._seat
 
     async def _page(self, window: Window) -> None:

@@ -17,7 +17,7 @@ _AT_ONCE = 64  # viewers that are woken in one turn of the loop: a thousand must
 
 class Window:
     """
-    The newest records of one run, and who waits for more.
+    The newest records of one run, as far as somebody may still need them, and who waits for more.
 
     Attributes:
         info: The newest state that was heard of.
@@ -25,7 +25,7 @@ class Window:
         doubts: Counts the looks that failed: each viewer has to look for itself.
         is_closed: Whether nothing more will be heard.
         is_whole: Whether the newest batch is all that there is to know.
-        newest: The newest batch.
+        newest: The newest batch; None: all who view the run have it.
         viewers: How many look.
         waiting: Who is woken once something may have happened, in the order of their coming; who waits no more leaves.
         heard: Whether something was heard since the tail last looked.
@@ -34,8 +34,8 @@ class Window:
     """
 
     __slots__ = (
-        "_batches", "_dropped", "_scheduled", "_size", "_waking", "doubts", "heard", "info",
-        "is_closed", "is_whole", "lacks", "looking", "newest", "version", "viewers", "waiting",
+        "_batches", "_dropped", "_epoch", "_last", "_size", "_waking", "doubts", "heard", "info", "is_closed",
+        "is_whole", "lacks", "looking", "newest", "version", "viewers", "waiting",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -49,17 +49,19 @@ class Window:
         self.is_whole: bool = False
         self.newest: Batch | None = None
         self.heard: bool = False
-        self._batches: deque[Batch] = deque()
+        self.waiting: dict[Seat, None] = {}
+        self._batches: list[Batch] = []
         self._dropped = 0  # of the batches that there ever were
         self._size = 0
-        self.waiting: dict[Seat, None] = {}
-        self._waking: deque[Seat] = deque()
-        self._scheduled = False
+        self._epoch, self._last = "", 0  # where the newest one ends that there ever was
+        self._waking: deque[Seat] | None = None  # who is woken in the turns of the loop to come
 
     def after(self, epoch: str, offset: int, number: int = -1) -> Batch | None:
         """The records after a place, if the window has the next one, of the same epoch; perhaps in batch `number`."""
         newest = self.newest
-        if newest is not None and newest.first == offset + 1 and newest.epoch == epoch:
+        if newest is None:
+            return None
+        if newest.first == offset + 1 and newest.epoch == epoch:
             return newest
         index = number - self._dropped
         if 0 <= index < len(self._batches):
@@ -79,27 +81,32 @@ class Window:
 
     def note(self, info: RunInfo) -> None:
         """Take a state, in whatever order it is heard of; what one viewer reads is news to the others."""
-        if self._know(info):
+        known = self.info
+        if known is None or (known.outcome is None and (info.outcome or info.last_offset > known.last_offset)):
+            self.info = info
+            self.is_whole = False
             self.notify()
 
     def add(self, page: Page, heard_at: float = 0.0) -> None:
         """Take records, in whatever order, and however often, they are heard of; 0: nobody asks when."""
-        self._know(page.info)
-        batches, newest = self._batches, self.newest
-        if page.frames and (newest is None or page.epoch != newest.epoch or page.last > newest.last):
-            if page.after != page.first - 1:
-                page = replace(page, after=page.first - 1)  # of a gap the store tells
-            if len(self.waiting) == self.viewers:  # nobody is behind: what they have seen would only be kept
-                self._dropped += len(batches)
-                batches.clear()
-                self._size = 0
+        frames, first, info, known = page.frames, page.first, page.info, self.info
+        if known is None or (known.outcome is None and (info.outcome or info.last_offset > known.last_offset)):
+            self.info = known = info
+            self.is_whole = False
+        last = first + len(frames) - 1
+        if frames and (last > self._last or page.epoch != self._epoch):
+            if page.after != first - 1:
+                page = replace(page, after=first - 1)  # of a gap the store tells
+            if len(self.waiting) == self.viewers:
+                self._forget()
+            batches = self._batches
             self.newest = Batch(page, self._dropped + len(batches), heard_at)
-            self.is_whole = page.info is self.info and page.last == page.info.last_offset and not self.is_closed
+            self._epoch, self._last = page.epoch, last
+            self.is_whole = info is known and last == info.last_offset and not self.is_closed
             batches.append(self.newest)
-            self._size += sum(map(len, page.frames))
-            while len(batches) > _BATCHES or (self._size > _BYTES and len(batches) > 1):
-                self._size -= sum(map(len, batches.popleft().page.frames))
-                self._dropped += 1
+            self._size += len(frames[0]) if len(frames) == 1 else sum(map(len, frames))
+            if len(batches) > 1:
+                self._shrink()
         self.notify()
 
     def doubt(self) -> None:
@@ -114,6 +121,12 @@ class Window:
         self.is_whole = False
         self.notify()
 
+    def join(self, seat: Seat) -> None:
+        """Wait at that seat, having taken all that there is: what everybody has is let go of, while it is at hand."""
+        self.waiting[seat] = None
+        if self.newest is not None and len(self.waiting) == self.viewers:
+            self._forget()
+
     async def wait(self) -> None:
         """Wait until something may have happened."""
         seat = Seat()
@@ -126,34 +139,44 @@ class Window:
     def notify(self) -> None:
         """Let every viewer look, some in each turn of the loop: who is woken late finds more to read at once."""
         self.version += 1
-        if self.waiting:
-            self._waking += self.waiting
-            self.waiting.clear()
-            if self._scheduled:
-                return
-            self._scheduled = True
-            if asyncio.current_task() is None:  # what we hear from comes straight from the loop: nobody is in his step
-                self._wake()
-            else:
-                asyncio.get_running_loop().call_soon(self._wake)
+        waiting = self.waiting
+        if not waiting:
+            return
+        if self._waking is not None:
+            self._waking += waiting
+            waiting.clear()
+        elif asyncio.current_task() is not None:
+            self._waking = deque(waiting)
+            waiting.clear()
+            asyncio.get_running_loop().call_soon(self._wake)
+        elif len(waiting) > 1:  # what we hear from comes straight from the loop: nobody is in his step
+            self._waking = deque(waiting)
+            waiting.clear()
+            self._wake()
+        else:
+            seat, _ = waiting.popitem()
+            seat.wake()
 
     def _wake(self) -> None:
-        waking = self._waking
+        if (waking := self._waking) is None:
+            return
         try:
             for _ in range(min(_AT_ONCE, len(waking))):
-                seat = waking.popleft()
-                if seat.taken:
-                    seat.taken = False
-                    seat.context.run(seat.wakeup, seat)
+                waking.popleft().wake()
         finally:
-            self._scheduled = bool(waking)
             if waking:
                 asyncio.get_running_loop().call_soon(self._wake)
+            else:
+                self._waking = None
 
-    def _know(self, info: RunInfo) -> bool:
-        known = self.info
-        if known is None or (known.outcome is None and (info.outcome or info.last_offset > known.last_offset)):
-            self.info = info
-            self.is_whole = False
-            return True
-        return False
+    def _forget(self) -> None:
+        self.newest = None
+        self._dropped += len(self._batches)
+        self._batches.clear()
+        self._size = 0
+
+    def _shrink(self) -> None:
+        batches = self._batches
+        while len(batches) > _BATCHES or (self._size > _BYTES and len(batches) > 1):
+            self._size -= sum(map(len, batches.pop(0).page.frames))
+            self._dropped += 1

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from sse_relay.outcome import Outcome, Status
 from sse_relay.wire.cursor import Cursor
@@ -31,8 +31,17 @@ OnConflict = Literal["reject", "join", "replace"]
 _ON_CONFLICT = frozenset(get_args(OnConflict))
 
 
+class _InfoFields:
+    """Assignable, as those of a `ServerSentEvent` are, and for the same reason."""
+
+    __slots__ = (
+        "created_at", "dialect", "epoch", "id", "joined", "key", "last_offset", "metadata", "outcome", "status",
+        "trace", "updated_at",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
-class RunInfo:
+class RunInfo(_InfoFields):
     """
     A snapshot of one run.
 
@@ -63,6 +72,25 @@ class RunInfo:
     dialect: str = "native"
     joined: bool = False
     trace: str = ""
+
+    def moved(self, epoch: str, last_offset: int, outcome: Outcome | None, updated_at: float) -> "RunInfo":
+        """Tell the run as it is after an append."""
+        info: Any = _InfoFields()
+        info.id = self.id
+        info.key = self.key
+        info.status = "running" if outcome is None else outcome.status
+        info.epoch = epoch
+        info.last_offset = last_offset
+        info.outcome = outcome
+        info.created_at = self.created_at
+        info.updated_at = updated_at
+        info.metadata = self.metadata
+        info.dialect = self.dialect
+        info.joined = False
+        info.trace = self.trace
+        info.__class__ = RunInfo
+        moved: RunInfo = info
+        return moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +237,12 @@ class Record:
         return Cursor(self.epoch, self.offset)
 
 
+class _PageFields:
+    __slots__ = ("after", "epoch", "first", "frames", "info")
+
+
 @dataclass(frozen=True, slots=True)
-class Page:
+class Page(_PageFields):
     """
     Consecutive records of one epoch, and the run's state in the same instant.
 
@@ -237,9 +269,26 @@ class Page:
         """Tell the records apart."""
         return [Record(self.epoch, self.first + index, frame) for index, frame in enumerate(self.frames)]
 
+    @staticmethod
+    def appended(info: RunInfo, first: int, frames: Sequence[bytes]) -> "Page":
+        """Tell what was just appended, to who has seen all before it."""
+        page: Any = _PageFields()
+        page.info = info
+        page.epoch = info.epoch
+        page.first = first
+        page.frames = frames
+        page.after = first - 1
+        page.__class__ = Page
+        appended: Page = page
+        return appended
+
+
+class _WakeFields:
+    __slots__ = ("cancel", "page", "run_id", "taken")
+
 
 @dataclass(frozen=True, slots=True)
-class Wake:
+class Wake(_WakeFields):
     """
     Word that something happened to a run. A hint: it may be lost, doubled or late, and reading again tells the truth.
 
@@ -254,3 +303,14 @@ class Wake:
     page: Page | None = None
     cancel: str | None = None
     taken: str | None = None
+
+    @staticmethod
+    def appended(run_id: str, page: Page) -> "Wake":
+        """Tell what was appended."""
+        wake: Any = _WakeFields()
+        wake.run_id = run_id
+        wake.page = page
+        wake.cancel = wake.taken = None
+        wake.__class__ = Wake
+        appended: Wake = wake
+        return appended

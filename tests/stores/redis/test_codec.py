@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_relay import ErrorInfo, Outcome, StoreContractError
-from sse_relay.stores.redis.codec import outcome_of, outcome_text, pack, unpack
+from sse_relay.stores.redis.codec import outcome_of, outcome_text, pack, unpack, unpack_all
 
 
 @given(st.lists(st.lists(st.binary(max_size=300), max_size=20), max_size=5))
@@ -13,6 +13,7 @@ def test_frames_come_back(batches: list[list[bytes]]) -> None:
     """I4: whatever batches of frames are packed, one behind the other, they come back as they were."""
     frames = [frame for batch in batches for frame in batch]
     assert unpack(b"".join(map(pack, batches)), len(frames)) == frames
+    assert unpack_all(map(pack, batches), len(frames)) == frames
 
 
 def test_frames_of_all_sizes_come_back() -> None:
@@ -33,6 +34,13 @@ def test_damage_is_noticed(packed: bytes, count: int) -> None:
     """I7: an entry that is too short, too long or of another kind is an error, and no frames."""
     with pytest.raises(StoreContractError, match="damaged"):
         unpack(packed, count)
+
+
+def test_damage_is_not_made_good_by_a_neighbour() -> None:
+    """I7: of many entries each is whole, or none is read: what one lacks, another does not lend."""
+    for entries in ([b"B\1\2a", b"b"], [b"B\1\2a", b"B\1\2bc"], [b"B\1\1ab", b"B\1\1c"]):
+        with pytest.raises(StoreContractError, match="damaged"):
+            unpack_all(entries, 2)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,30 @@ def test_the_seal_of_another_comes_with_its_epoch(server: Server, prefix: str) -
     asyncio.run(main())
 
 
+def test_any_id_comes_back_as_it_was(server: Server, prefix: str) -> None:
+    """I7: ids of whatever characters are told apart, on the short way and the long one; what is in them is no word."""
+
+    async def main() -> None:
+        store, wakes = server.store(prefix), list[Wake]()
+        follower = await store.follow(wakes.append)
+        for run_id in ("a b", "a%20b", "a\nb log", "%", "ünïcode \ud800", "{x}:y.z_-"):
+            grant = await start(store, run_id=run_id)
+            follower.watch(run_id)
+            await hears(wakes, 1)
+            await store.read(run_id)
+            for first in (1, 2, 3):
+                await store.append(grant, first, [b"data: 1\n\n"], SEAL if first == 3 else None)
+            await hears(wakes, 4)
+            assert [wake.run_id for wake in wakes] == [run_id] * 4
+            assert [wake.page and wake.page.first for wake in wakes] == [None, 1, 2, 3]
+            assert wakes[3].page == await store.read(run_id, 2)
+            follower.unwatch(run_id)
+            wakes.clear()
+        await store.aclose()
+
+    asyncio.run(main())
+
+
 def test_many_bytes_are_to_be_fetched(server: Server, prefix: str) -> None:
     """A batch of more than 16 KiB is told of, and not sent to everybody."""
 
@@ -144,7 +168,7 @@ def test_noise_on_a_channel_hurts_nobody(server: Server, prefix: str, caplog: py
         follower.watch(grant.run_id)
         await hears(wakes, 1)
         await store.info(grant.run_id)
-        for noise in (b"", b"\xff\n", b"{}\n", b'["log"]', f'["log","{grant.run_id}","e",1]\nH'.encode()):
+        for noise in (b"", b"\xff\n", b"{}\n", b"log", f"log {grant.run_id} e 1\nH".encode()):
             await client.publish(store._keys.wakes(grant.run_id), noise)
         await store.append(grant, 1, [b"data: 1\n\n"])
         await hears(wakes, 2)

@@ -18,7 +18,7 @@ then
     local updated = string.format('%.0f', now)
     redis.call('APPEND', recent, ARGV[4])
     redis.call('HSET', KEYS[1], 'last', string.format('%.0f', last), 'updated', updated)
-    redis.pcall(PUBLISH, base .. 'wakes', ARGV[6] .. updated .. ',""]\n' .. ARGV[4])
+    redis.pcall(PUBLISH, base .. 'wakes', ARGV[6] .. updated .. ' \n' .. ARGV[4])
     return {'ok', last, found[8]}
   end
 end

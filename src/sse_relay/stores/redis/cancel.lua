@@ -7,6 +7,6 @@ if not run.outcome and not run.cancel then
   insist(run.key)
   redis.call('HSET', run.key, 'cancel', ARGV[1])
   local _, _, _, _, _, stops = names(run.key)
-  publish(stops, {'"cancel"', quoted(run.id), quoted(ARGV[1])}, '')
+  publish(stops, {'cancel', quoted(run.id), quoted(ARGV[1])}, '')
 end
 return {'found', described(run)}

@@ -8,9 +8,10 @@ from typing import Any
 from sse_relay.exceptions import StoreContractError
 from sse_relay.outcome import ErrorInfo, Outcome
 
-__all__ = ["outcome_of", "outcome_text", "pack", "unpack"]
+__all__ = ["outcome_of", "outcome_text", "pack", "unpack", "unpack_all"]
 
 _WIDTHS = {b"B"[0]: 1, b"H"[0]: 2, b"I"[0]: 4}  # bytes of each number of a batch, by its first byte
+_SHORT, _HEAD = b"B\1", 3  # how a batch begins of one frame that is not long; and with its length
 
 
 def pack(frames: Sequence[bytes]) -> bytes:
@@ -31,24 +32,39 @@ def unpack(packed: bytes, count: int) -> list[bytes]:
     Raises:
         StoreContractError: It is not what `pack` makes of so many.
     """
+    if count == 1 and len(packed) > _HEAD and packed.startswith(_SHORT) and len(packed) == _HEAD + packed[_HEAD - 1]:
+        return [packed[_HEAD:]]  # what a live run appends
+    return unpack_all((packed,), count)
+
+
+def unpack_all(suites: Iterable[bytes], count: int) -> list[bytes]:
+    """
+    Unpack suites of batches that hold so many frames together.
+
+    Raises:
+        StoreContractError: They are not what `pack` makes of so many.
+    """
     frames = list[bytes]()
     add = frames.append
-    at, size = 0, len(packed)
+    is_whole = True
     try:
-        while at < size:
-            begin = at + 1 + (width := _WIDTHS[packed[at]])
-            number = int.from_bytes(packed[at + 1 : begin], "little")
-            lengths: Iterable[int] = packed[begin : begin + number]  # of a byte each, as nearly always
-            if width > 1:
-                lengths = struct.unpack_from(f"<{number}{chr(packed[at])}", packed, begin)
-            at = begin + number * width
-            for length in lengths:
-                end = at + length
-                add(packed[at:end])
-                at = end
+        for packed in suites:
+            at, size = 0, len(packed)
+            while at < size:
+                begin = at + 1 + (width := _WIDTHS[packed[at]])
+                number = int.from_bytes(packed[at + 1 : begin], "little")
+                lengths: Iterable[int] = packed[begin : begin + number]  # of a byte each, as nearly always
+                if width > 1:
+                    lengths = struct.unpack_from(f"<{number}{chr(packed[at])}", packed, begin)
+                at = begin + number * width
+                for length in lengths:
+                    end = at + length
+                    add(packed[at:end])
+                    at = end
+            is_whole = is_whole and at == size
     except (KeyError, struct.error):
-        at = -1
-    if at != size or len(frames) != count:
+        is_whole = False
+    if not is_whole or len(frames) != count:
         raise StoreContractError(f"an entry of {count} records is damaged")
     return frames
 

@@ -170,12 +170,12 @@ class Ear:
     def _said(self, said: Any) -> None:  # noqa: ANN401 - whatever the server says
         words = self._words
         self._alive = True
-        if isinstance(said, MovedError) and self._shard is not None:
+        if type(said) is list and said[0] == words.heard:
+            self._heard(said[1].decode(), said[2])
+        elif isinstance(said, MovedError) and self._shard is not None:
             self._shard.moved(said)
         elif isinstance(said, Exception):
             self._failed(said)
-        elif said[0] == words.heard:
-            self._heard(said[1].decode(), said[2])
         elif said[0] == words.listens:
             self._confirmed(said[1].decode())
         elif said[0] == words.ignores and (channel := said[1].decode()) in self._asked:

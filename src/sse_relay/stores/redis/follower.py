@@ -1,9 +1,9 @@
 """Who watches which run, and what is said of it."""
 
-import json
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import unquote_to_bytes
 
 from sse_relay.stores.protocol import Follower
 from sse_relay.stores.redis.codec import outcome_of, unpack
@@ -16,7 +16,6 @@ OnWake = Callable[[Wake], None]
 MakeEar = Callable[[Callable[[str, bytes], None], Callable[[str], None]], "Hearing"]
 
 _logger = logging.getLogger("sse_relay")
-_read: Callable[[str], tuple[list[Any], int]] = json.JSONDecoder().raw_decode
 
 
 class Hearing(Protocol):
@@ -47,8 +46,8 @@ class Followers:
     def __init__(self, make: MakeEar, keys: Keys) -> None:
         self._make = make
         self._keys = keys
-        self._runs: dict[str, dict[str, dict[Follower, OnWake]]] = {}  # by channel, then by run id
-        self._known: dict[str, RunInfo] = {}  # what was last read of runs: what never changes of them is in no message
+        self._channels: dict[str, dict[str, _Watched]] = {}  # then by run id
+        self._appends: dict[str, _Watched] = {}  # whose appends are heard
         self._ear: Hearing | None = None
         self._members: set[Follower] = set()
 
@@ -60,7 +59,7 @@ class Followers:
 
     async def leave(self, follower: Follower) -> None:
         """Remove a follower; the last one closes the connection."""
-        for channel, runs in list(self._runs.items()):
+        for channel, runs in list(self._channels.items()):
             for run_id in list(runs):
                 self._forget(channel, run_id, follower)
         self._members.discard(follower)
@@ -70,8 +69,8 @@ class Followers:
     async def aclose(self) -> None:
         """Let go of the connection, and of all followers."""
         self._members.clear()
-        self._runs.clear()
-        self._known.clear()
+        self._channels.clear()
+        self._appends.clear()
         ear, self._ear = self._ear, None
         if ear is not None:
             await ear.aclose()
@@ -84,7 +83,10 @@ class Followers:
             self._ear = self._make(self._heard, self._confirmed)
         wakes = self._keys.wakes(run_id)
         for channel in (self._keys.stops(run_id), wakes) if appends else (self._keys.stops(run_id),):
-            self._runs.setdefault(channel, {}).setdefault(run_id, {})[follower] = on_wake
+            watched = self._channels.setdefault(channel, {}).setdefault(run_id, _Watched())
+            watched.add(follower, on_wake)
+            if channel == wakes:
+                self._appends[run_id] = watched
             self._ear.listen(channel)
         if not appends:
             self._forget(wakes, run_id, follower)
@@ -95,45 +97,78 @@ class Followers:
             self._forget(channel, run_id, follower)
 
     def learn(self, info: RunInfo) -> None:
-        """Note what was read of a run, should it be watched."""
-        if self._runs and info.id in self._runs.get(self._keys.wakes(info.id), {}):
-            self._known[info.id] = info
+        """Note what was read of a run, should it be watched: what never changes of it is in no message."""
+        if (watched := self._appends.get(info.id)) is not None:
+            watched.known = info
 
     def _forget(self, channel: str, run_id: str, follower: Follower) -> None:
-        runs = self._runs.get(channel, {})
-        ears = runs.get(run_id, {})
-        if ears.pop(follower, None) is None or ears:
+        runs = self._channels.get(channel, {})
+        watched = runs.get(run_id)
+        if watched is None or watched.remove(follower):
             return
         del runs[run_id]
-        if channel == self._keys.wakes(run_id):
-            self._known.pop(run_id, None)
+        if self._appends.get(run_id) is watched:
+            del self._appends[run_id]
         if not runs:
-            del self._runs[channel]
+            del self._channels[channel]
             if self._ear is not None:
                 self._ear.ignore(channel)
 
     def _confirmed(self, channel: str) -> None:
-        for run_id, ears in list(self._runs.get(channel, {}).items()):
+        for run_id, watched in list(self._channels.get(channel, {}).items()):
             if channel == self._keys.wakes(run_id):  # what others did to a run its producer hears from each append, too
-                _tell(ears, Wake(run_id))
+                for on_wake in watched.listening:
+                    _tell(on_wake, Wake(run_id))
 
     def _heard(self, channel: str, said: bytes) -> None:
         try:
             header, _, payload = said.partition(b"\n")
-            (kind, run_id, *told), _ = _read(header.decode("utf-8", "surrogatepass"))
-            if (ears := self._runs.get(channel, {}).get(run_id)) is None:
+            words = header.decode().split(" ", 6)
+            run_id = words[1] if "%" not in words[1] else _unquoted(words[1])
+            if words[0] == "log":
+                if (watched := self._appends.get(run_id)) is None:
+                    return
+                wake = _appended(run_id, watched.known, words, payload)
+            elif (watched := self._channels.get(channel, {}).get(run_id)) is None:
                 return
-            wake = (
-                _appended(run_id, self._known.get(run_id), told, payload)
-                if kind == "log"
-                else Wake(run_id, cancel=told[0])
-                if kind == "cancel"
-                else Wake(run_id, taken=told[0])
-            )
+            elif words[0] == "cancel":
+                wake = Wake(run_id, cancel=_unquoted(words[2]))
+            else:
+                wake = Wake(run_id, taken=words[2])
         except Exception:
             _logger.exception("what was said on %s is not understood", channel)
             return
-        _tell(ears, wake)
+        for on_wake in watched.listening:
+            _tell(on_wake, wake)
+
+
+class _Watched:
+    """
+    One run, on one channel.
+
+    Attributes:
+        known: What was last read of it.
+        listening: Whom to tell.
+    """
+
+    __slots__ = ("_ears", "known", "listening")
+
+    def __init__(self) -> None:
+        self.known: RunInfo | None = None
+        self.listening: tuple[OnWake, ...] = ()
+        self._ears: dict[Follower, OnWake] = {}
+
+    def add(self, follower: Follower, on_wake: OnWake) -> None:
+        """Tell a follower, too."""
+        self._ears[follower] = on_wake
+        self.listening = tuple(self._ears.values())
+
+    def remove(self, follower: Follower) -> bool:
+        """Tell a follower no more; whether there are any left, or it was none of them."""
+        if self._ears.pop(follower, None) is None:
+            return True
+        self.listening = tuple(self._ears.values())
+        return bool(self._ears)
 
 
 class _Follower:
@@ -153,23 +188,23 @@ class _Follower:
         await self._followers.leave(self)
 
 
-def _appended(run_id: str, known: RunInfo | None, told: list[Any], payload: bytes) -> Wake:
+def _appended(run_id: str, known: RunInfo | None, words: list[str], payload: bytes) -> Wake:
     """Make the page that was appended, as far as it was sent and the rest of the run is known."""
+    _, _, epoch, begin, count, updated, ended = words
     if known is None or not payload:
         return Wake(run_id)
-    epoch, first, count, updated, ended = told
-    outcome = outcome_of(ended)
-    last = int(first) + int(count) - 1
-    info = RunInfo(
-        run_id, known.key, "running" if outcome is None else outcome.status, epoch, last, outcome, known.created_at,
-        int(updated) / 1e6, known.metadata, known.dialect, trace=known.trace,
-    )  # fmt: skip
-    return Wake(run_id, Page(info, epoch, int(first), unpack(payload, int(count)), int(first) - 1))
+    first, number = int(begin), 1 if count == "1" else int(count)
+    outcome = outcome_of(ended) if ended else None
+    info = known.moved(epoch, first + number - 1, outcome, float(updated) / 1e6)
+    return Wake.appended(run_id, Page.appended(info, first, unpack(payload, number)))
 
 
-def _tell(ears: Mapping[Follower, OnWake], wake: Wake) -> None:
-    for on_wake in list(ears.values()):
-        try:
-            on_wake(wake)
-        except Exception:
-            _logger.exception("a follower of run %s failed", wake.run_id, extra={"run_id": wake.run_id})
+def _unquoted(word: str) -> str:
+    return unquote_to_bytes(word).decode("utf-8", "surrogatepass")
+
+
+def _tell(on_wake: OnWake, wake: Wake) -> None:
+    try:
+        on_wake(wake)
+    except Exception:
+        _logger.exception("a follower of run %s failed", wake.run_id, extra={"run_id": wake.run_id})

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Pipe"]
 
 _NOTHING = object()
+_READ_AT_ONCE = 1 << 18  # bytes
 _HUNG_UP = "the server has hung up"
 
 
-class Pipe(asyncio.Protocol):
+class Pipe(asyncio.BufferedProtocol):
     """
     Send commands, and hear replies.
 
@@ -36,7 +37,9 @@ class Pipe(asyncio.Protocol):
         lost: Called when there will be no more replies, with the reason; not after `abort` or `aclose`.
     """
 
-    __slots__ = ("_closed", "_connection", "_former", "_lost", "_over", "_reader", "_reading", "_replied", "_writer")
+    __slots__ = (
+        "_buffer", "_closed", "_connection", "_former", "_lost", "_over", "_reader", "_reading", "_replied", "_writer",
+    )  # fmt: skip
 
     def __init__(
         self, connection: Connection, replied: Callable[[Any], None], lost: Callable[[Exception], None]
@@ -52,6 +55,7 @@ class Pipe(asyncio.Protocol):
         self._writer: StreamWriter = raw._writer
         self._former: BaseProtocol | None = None
         self._reader: Any = None
+        self._buffer = bytearray(_READ_AT_ONCE)
         if HIREDIS is None:
             self._reading = asyncio.Task(self._read(), name="sse_relay redis pipe", context=Context())
             return
@@ -81,11 +85,15 @@ class Pipe(asyncio.Protocol):
         self.abort()
         await asyncio.wait({self._closed if self._reading is None else self._reading})
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the loop says it
+        """Say where to put what the server says."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take what the server says."""
         take, replied = self._reader.gets, self._replied
         try:
-            self._reader.feed(data)
+            self._reader.feed(self._buffer, 0, nbytes)
             while not self._over and (reply := take()) is not _NOTHING:
                 replied(reply)
         except InvalidResponse as error:

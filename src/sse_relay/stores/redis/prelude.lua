@@ -114,16 +114,16 @@ local function touch(run, now)
   end
 end
 
+-- Write text as one word.
 local function quoted(text)
-  return string.find(text, '^[%w.:{}_-]*$') and '"' .. text .. '"' or cjson.encode(text)
+  return (string.gsub(text, '[^%w.:{}_-]', function(char) return string.format('%%%02X', string.byte(char)) end))
 end
 
 local function publish(channel, header, payload)
   if #payload > 16384 then
     payload = ''
   end
-  header = '[' .. table.concat(header, ',') .. ']\n'
-  redis.pcall(PUBLISH, channel, header .. payload) -- what is done is done, heard of or not
+  redis.pcall(PUBLISH, channel, table.concat(header, ' ') .. '\n' .. payload) -- what is done is done, heard of or not
 end
 
 -- Drop the oldest records of a log that is too long, entry by entry; those of the newest batch are kept.
@@ -207,11 +207,10 @@ local function write(run, batch, now)
     expire(run, now)
   end
   local epoch = string.match(run.epochs, '[^,:]+$')
-  local outcome = quoted(batch.outcome)
-  local header = {'"log"', quoted(run.id), quoted(epoch), int(first), int(batch.count), int(now), outcome}
+  local header = {'log', quoted(run.id), epoch, int(first), int(batch.count), int(now), batch.outcome}
   publish(wakes, header, batch.packed)
   if batch.anew then
-    publish(stops, {'"taken"', quoted(run.id), quoted(epoch)}, '')
+    publish(stops, {'taken', quoted(run.id), epoch}, '')
   end
   return true
 end

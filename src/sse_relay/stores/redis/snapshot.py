@@ -8,7 +8,7 @@ from typing import Any
 
 from sse_relay.exceptions import CursorMismatchError
 from sse_relay.stores.paging import fitting
-from sse_relay.stores.redis.codec import outcome_of, unpack
+from sse_relay.stores.redis.codec import outcome_of, unpack_all
 from sse_relay.stores.terms import Page, RunInfo
 from sse_relay.wire.cursor import Cursor
 
@@ -80,15 +80,14 @@ class Snapshot:
             CursorMismatchError: The log never had the place.
         """
         place = self._place(after)
-        packed = b"".join(batches)
-        frames: Sequence[bytes] = unpack(packed, count)
+        frames: Sequence[bytes] = unpack_all(batches, count)
         begin = max(first, place + 1, self._trimmed + 1) if frames else self.last + 1
         index = bisect_left(self._ends, begin)
         end = self._ends[index] if index < len(self._ends) else self.last
         cut = begin - first
         limit, max_bytes = bounds
         frames = frames[cut : cut + min(limit, end - begin + 1)]
-        if len(packed) > max_bytes:
+        if sum(map(len, batches)) > max_bytes:
             frames = fitting(frames, max_bytes)
         return Page(self.info(), self._epochs[index], begin, frames, place)
 

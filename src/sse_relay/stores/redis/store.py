@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, Literal, Self, Unpack
+from urllib.parse import quote_from_bytes
 
 from redis.asyncio import Redis, RedisCluster
 
@@ -41,7 +42,6 @@ from sse_relay.stores.redis.scripts import Script, load
 from sse_relay.stores.redis.snapshot import Snapshot
 from sse_relay.stores.redis.spread import lapsed, renewed
 from sse_relay.wire.cursor import Cursor
-from sse_relay.wire.encoder import encode_json
 
 __all__ = ["RedisStore"]
 
@@ -147,7 +147,7 @@ class RedisStore:
         outcome = b"" if seal is None else plain(outcome_text(seal.outcome))
         keys, calls = (self._keys.run(grant.run_id),), self._writes if seal is None else self._seals
         numbers = b"%d" % grant.fence, b"%d" % first_offset, b"%d" % len(frames)
-        said = b"%b%b,%b," % (_said_of(grant.run_id, grant.epoch), *numbers[1:])
+        said = b"%b%b %b " % (_said_of(grant.run_id, grant.epoch), *numbers[1:])
         args = *numbers, packed, outcome, said, *self._bounds
         waits = None if seal is None else self._waits
         return appended(await calls.call(_APPEND, keys, *args, settles=True, waits=waits))
@@ -241,7 +241,7 @@ class RedisStore:
 @lru_cache(4096)
 def _said_of(run_id: str, epoch: str) -> bytes:
     """Write what followers of a run are told first of each append."""
-    return plain(f'["log",{encode_json(run_id)},{encode_json(epoch)},')
+    return b"log %b %b " % (quote_from_bytes(plain(run_id), safe=".:{}_-").encode(), epoch.encode())
 
 
 def _new_epoch() -> str:
