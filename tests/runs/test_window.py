@@ -119,7 +119,8 @@ def test_the_last_to_take_a_batch_lets_go_of_it() -> None:
             assert window.newest is None
         window.add(page(4, 4))
         batch = window.after("an-epoch", 3, 1)
-        assert batch is window.newest is not None
+        assert batch is not None
+        assert batch is window.newest
         assert (batch.number, window.is_whole, window.version) == (1, True, version + 3)
         window.add(page(2, 2, epoch="next-epoch"))
         assert window.newest.epoch == "next-epoch"

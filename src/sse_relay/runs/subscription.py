@@ -82,7 +82,7 @@ class Subscription:
         self._seen = 0
         self._next = -1  # the number of the window's batch that we expect
         self._doubts = 0
-        self._looked = -1  # at which version of the window there was nothing more to take
+        self._looked: int = -1  # at which version of the window there was nothing more to take
         self._fruitless = -1  # at which version of the window the store had no more than we have seen
         self._nudged = False
 

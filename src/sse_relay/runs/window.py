@@ -53,7 +53,8 @@ class Window:
         self._batches: list[Batch] = []
         self._dropped = 0  # of the batches that there ever were
         self._size = 0
-        self._epoch, self._last = "", 0  # where the newest one ends that there ever was
+        self._epoch: str = ""  # of the newest one that there ever was
+        self._last: int = 0  # and its last record
         self._waking: deque[Seat] | None = None  # who is woken in the turns of the loop to come
 
     def after(self, epoch: str, offset: int, number: int = -1) -> Batch | None:

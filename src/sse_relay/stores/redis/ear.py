@@ -170,11 +170,12 @@ class Ear:
     def _said(self, said: Any) -> None:  # noqa: ANN401 - whatever the server says
         words = self._words
         self._alive = True
-        if type(said) is list and said[0] == words.heard:
+        is_error = isinstance(said, Exception)
+        if not is_error and said[0] == words.heard:
             self._heard(said[1].decode(), said[2])
         elif isinstance(said, MovedError) and self._shard is not None:
             self._shard.moved(said)
-        elif isinstance(said, Exception):
+        elif is_error:
             self._failed(said)
         elif said[0] == words.listens:
             self._confirmed(said[1].decode())
