@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_relay import EventDecoder, Outcome, ServerSentEvent, StoreContractError
+from sse_relay.dialects import TextDelta, event_of
 from sse_relay.runs.batch import Batch
 from sse_relay.runs.producer import seal_of
 from sse_relay.stores.protocol import Page, RunInfo
@@ -108,6 +109,31 @@ def test_many_records_are_read_as_one_by_one(said: list[tuple[str, str | None]])
         for event in EventDecoder().feed(b"id: an-epoch:%d\n%b" % (offset, one))
     ]
     assert whole == alone
+
+
+def test_texts_are_not_decoded() -> None:
+    """Runs of texts come as stored, at the offset of their first; all else as the events that there are (I10)."""
+    texts = [frame(event_of(TextDelta(text))) for text in ("a", '"', "\n")]
+    stored = page(first=5, after=4)
+    batch = Batch(replace(stored, frames=[*texts, *stored.frames, *texts]))
+    others = [event.replace(id=f"an-epoch:{offset}") for offset, event in enumerate(EVENTS, 8)]
+    inside = [b"a", b'\\"', b"\\n"]
+    assert batch.runs == [(5, inside), *enumerate(others, 8), (8 + len(others), inside)]
+    assert batch.runs is batch.runs
+    assert Batch(replace(stored, frames=texts[:1])).runs == [(5, [b"a"])]
+    assert Batch(replace(stored, frames=[])).runs == []
+
+
+def test_the_end_is_no_text() -> None:
+    """The last record of a run that has ended is its end, whatever is in it (I2); a page may have none of it left."""
+    text = frame(event_of(TextDelta("a")))
+    stored = page(outcome=Outcome("completed"))
+    for frames in ([text], [text, text]):
+        runs = Batch(replace(stored, frames=frames, first=stored.info.last_offset - len(frames) + 1)).runs
+        assert [run.outcome for _, run in runs[-1:] if isinstance(run, ServerSentEvent)] == [Outcome("completed")]
+        assert [run for _, run in runs[:-1]] == [[b"a"]] * (len(frames) - 1)
+    last = stored.info.last_offset
+    assert Batch(replace(stored, frames=[], first=last + 1, after=last)).runs == []
 
 
 def test_what_is_cut_came_when_the_whole_did() -> None:

@@ -9,10 +9,11 @@ Then only is the stream opened: what a renderer says ahead of its records may de
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from sse_relay.adapters.connection import Client, ClientGoneError
 from sse_relay.adapters.messages import body
+from sse_relay.adapters.rendering import TrimmedError, encoded, rendered
 from sse_relay.dialects.native import Native
 from sse_relay.dialects.protocol import Dialect, RenderContext, Renderer, interrupted
 from sse_relay.exceptions import (
@@ -23,7 +24,6 @@ from sse_relay.exceptions import (
     StoreUnavailableError,
 )
 from sse_relay.outcome import ErrorCatalog, ErrorInfo
-from sse_relay.runs.batch import Batch
 from sse_relay.runs.subscription import Subscription
 from sse_relay.wire.cursor import Cursor
 from sse_relay.wire.event import ServerSentEvent
@@ -96,7 +96,7 @@ class Viewer:
             events = self._events
             await self._write(self._beat())
             if (seen := events.outcome) is not None:
-                await self._write(_encoded(_renderer(events, self._dialect).end(seen), str(events.cursor)))
+                await self._write(encoded(_renderer(events, self._dialect).end(seen), str(events.cursor)))
             while not events.done:
                 if (batch := await events.read()) is not None:
                     for chunk in batch.native():
@@ -122,13 +122,13 @@ class Viewer:
             await self._open(renderer)
             while not events.done:
                 if (batch := await events.read()) is not None:
-                    for chunk in _render(batch, renderer, dialect):
+                    for chunk in rendered(batch, renderer, dialect):
                         await self._write(chunk)
                 if not events.done and (batch is None or self._due):
                     await self._write(self._beat())
             if events.outcome is None and not resumable:
                 error = self._why() or self._errors.resolve(DrainingError())
-        except _TrimmedError:
+        except TrimmedError:
             error = None if seen else TRIMMED
         except ClientGoneError:
             raise
@@ -139,7 +139,7 @@ class Viewer:
         if error is not None:
             await self._write_some(interrupted(renderer, error))
         elif seen is not None:
-            await self._write(_encoded(renderer.end(seen), str(events.cursor) if dialect.has_ids else None))
+            await self._write(encoded(renderer.end(seen), str(events.cursor) if dialect.has_ids else None))
 
     async def _open(self, renderer: Renderer) -> None:
         """Write what is ahead of the records to come, with a heartbeat at once."""
@@ -164,7 +164,7 @@ class Viewer:
             until = Cursor(until.epoch, until.offset - 1)
         while (batch := await events.read_before(place, until)) is not None:
             place = Cursor(batch.epoch, batch.last)
-            for chunk in _render(batch, renderer, dialect):
+            for chunk in rendered(batch, renderer, dialect):
                 if dialect.resume == "from_start":
                     await self._write(chunk)
             if self._due:
@@ -176,7 +176,7 @@ class Viewer:
 
     async def _write_some(self, events: Sequence[ServerSentEvent]) -> None:
         if events:
-            await self._write(_encoded(events, None))
+            await self._write(encoded(events, None))
 
     async def _write(self, chunk: bytes) -> None:
         await self._client.send(body(chunk))
@@ -195,27 +195,3 @@ class Viewer:
 def _renderer(events: Subscription, dialect: Dialect) -> Renderer:
     info = events.info
     return dialect.renderer(RenderContext(info.id, info.epoch, info.created_at, info.metadata))
-
-
-class _TrimmedError(Exception):
-    """Records are lost, and the dialect has no word for it."""
-
-
-def _render(batch: Batch, renderer: Renderer, dialect: Dialect) -> Iterator[bytes]:
-    if batch.has_gap:
-        raise _TrimmedError
-    for offset, event in enumerate(batch.events, batch.first):
-        shown = renderer.event(offset, event) if event.outcome is None else renderer.end(event.outcome)
-        if shown:
-            yield _encoded(shown, event.id if dialect.has_ids else None)
-
-
-def _encoded(events: Sequence[ServerSentEvent], last_id: str | None) -> bytes:
-    """Encode the frames of one record: its id is on the last one only, so that no cut loses or doubles any of them."""
-    last = len(events) - 1
-    return b"".join([_with_id(event, last_id if at == last else None) for at, event in enumerate(events)])
-
-
-def _with_id(event: ServerSentEvent, event_id: str | None) -> bytes:
-    """Encode a frame under an id, or none: one that a renderer passes on has that of its record still."""
-    return (event if event.id == event_id else event.replace(id=event_id)).encode()

@@ -27,6 +27,7 @@ from sse_relay.dialects.neutral import deltas_of
 from sse_relay.dialects.openai_chat import finish_reason
 from sse_relay.dialects.parsed_arguments import parse_arguments
 from sse_relay.dialects.protocol import RenderContext, Renderer, failure_of
+from sse_relay.dialects.text_frames import surround
 from sse_relay.dialects.tool_calls import ToolCall, ToolCalls
 from sse_relay.outcome import ErrorInfo, Outcome
 from sse_relay.wire.event import ServerSentEvent, make_event
@@ -141,6 +142,13 @@ class _PartRenderer:
             return _own(event.event, event.data or "")
         return [part for delta in deltas_of(event) for part in self._delta(delta)]
 
+    def texts(self, texts: Sequence[bytes], first: int) -> bytes:
+        del first
+        opened = b"".join([event.encode() for event in self._open("text")])
+        return opened + surround(
+            b'data: {"type":"text-delta","id":"text-%d","delta":"' % self._blocks, texts, b'"}\n\n'
+        )
+
     def end(self, outcome: Outcome) -> Sequence[ServerSentEvent]:
         closing = self._close()
         if outcome.status == "cancelled":
@@ -170,15 +178,15 @@ class _PartRenderer:
         return self._text("reasoning" if isinstance(delta, ReasoningDelta) else "text", delta.text)
 
     def _text(self, kind: str, text: str) -> list[ServerSentEvent]:
-        if not text:
+        return [*self._open(kind), _part(f"{kind}-delta", id=f"{kind}-{self._blocks}", delta=text)] if text else []
+
+    def _open(self, kind: str) -> list[ServerSentEvent]:
+        if self._block == kind:
             return []
-        opened: list[ServerSentEvent] = []
-        if self._block != kind:
-            opened = self._close()
-            self._block = kind
-            self._blocks += 1
-            opened.append(_part(f"{kind}-start", id=f"{kind}-{self._blocks}"))
-        return [*opened, _part(f"{kind}-delta", id=f"{kind}-{self._blocks}", delta=text)]
+        closed = self._close()
+        self._block = kind
+        self._blocks += 1
+        return [*closed, _part(f"{kind}-start", id=f"{kind}-{self._blocks}")]
 
     def _close(self) -> list[ServerSentEvent]:
         kind, self._block = self._block, None

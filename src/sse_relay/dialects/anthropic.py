@@ -27,6 +27,7 @@ from sse_relay.dialects.json_text import write_json
 from sse_relay.dialects.message_events import reason_of, terminal_of
 from sse_relay.dialects.neutral import deltas_of
 from sse_relay.dialects.protocol import RenderContext, Renderer, failure_of
+from sse_relay.dialects.text_frames import surround
 from sse_relay.dialects.tool_calls import ToolCalls
 from sse_relay.outcome import Outcome
 from sse_relay.wire.event import ServerSentEvent, make_event
@@ -45,6 +46,10 @@ _ERROR_TYPES = {
     "llm_timeout": "timeout_error",
     "llm_bad_request": "invalid_request_error",
 }
+
+_BEFORE_TEXT = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":"'
+)
 
 
 def stop_reason(reason: str | None) -> str:
@@ -108,6 +113,11 @@ class _MessageRenderer:
     def event(self, offset: int, event: ServerSentEvent) -> Sequence[ServerSentEvent]:
         del offset
         return [shown for delta in deltas_of(event) for shown in self._delta(delta)]
+
+    def texts(self, texts: Sequence[bytes], first: int) -> bytes:
+        del first
+        opened = b"".join([event.encode() for event in self._open_text("text", text="")])
+        return opened + surround(_BEFORE_TEXT % (self._next - 1), texts, b'"}}\n\n')
 
     def end(self, outcome: Outcome) -> Sequence[ServerSentEvent]:
         if (error := failure_of(outcome)) is not None:

@@ -27,8 +27,10 @@ from sse_relay.dialects.json_text import read_object, write_json
 from sse_relay.dialects.neutral import deltas_of
 from sse_relay.dialects.protocol import RenderContext, Renderer, failure_of
 from sse_relay.dialects.provider_errors import failed
+from sse_relay.dialects.text_frames import fill
 from sse_relay.dialects.tool_calls import ToolCalls
 from sse_relay.outcome import ErrorInfo, Outcome, Status
+from sse_relay.wire.encoder import to_utf8
 from sse_relay.wire.event import ServerSentEvent, make_event
 
 __all__ = ["Letta", "status_of"]
@@ -133,6 +135,12 @@ class _MessageRenderer:
             messages = [message for delta in deltas_of(event) for message in self._messages(delta)]
             return self._numbered(messages, offset)
         return [self._event(said, offset)]
+
+    def texts(self, texts: Sequence[bytes], first: int) -> bytes:
+        self._offset = first + len(texts) - 1
+        message = write_json(self._of("assistant_message", content=""))[: -len('"}')]
+        around = [to_utf8(part).replace(b"%", b"%%") for part in (message, write_json(self._run_id))]
+        return fill(b'data: %b%%b","run_id":%b,"seq_id":%%d}\n\n' % tuple(around), texts, first)
 
     def end(self, outcome: Outcome) -> Sequence[ServerSentEvent]:
         messages: list[Mapping[str, Any]] = []

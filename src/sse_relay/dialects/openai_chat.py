@@ -34,8 +34,10 @@ from sse_relay.dialects.json_text import read_object, write_json
 from sse_relay.dialects.neutral import deltas_of
 from sse_relay.dialects.protocol import RenderContext, Renderer, failure_of
 from sse_relay.dialects.provider_errors import failed
+from sse_relay.dialects.text_frames import fill
 from sse_relay.dialects.tool_calls import ToolCalls
 from sse_relay.outcome import Outcome
+from sse_relay.wire.encoder import to_utf8
 from sse_relay.wire.event import ServerSentEvent, make_data, make_event
 
 __all__ = ["OpenAIChat", "finish_reason"]
@@ -109,7 +111,7 @@ class _ChatRenderer:
 
     __slots__ = (
         "_callers", "_calls", "_closing", "_closing_at", "_dialect", "_head", "_named", "_offset", "_opening",
-        "_reasons", "_relay", "_usage",
+        "_reasons", "_relay", "_template", "_usage",
     )  # fmt: skip
 
     def __init__(self, dialect: OpenAIChat, context: RenderContext) -> None:
@@ -126,6 +128,8 @@ class _ChatRenderer:
         self._opening = f'{self._head},"choices":[{{"index":0,"delta":{{"content":"'
         self._closing = '"},"finish_reason":null}]'
         self._closing_at = self._closing + self._relay
+        around = [to_utf8(part).replace(b"%", b"%%") for part in (self._opening, self._closing_at)]
+        self._template = b"data: %b%%b%b%%d}}\n\n" % tuple(around)
         self._calls = ToolCalls()
         self._callers: set[int] = set()  # the choices that call tools
         self._named: set[tuple[int, int]] = set()  # the calls whose name was told
@@ -153,6 +157,13 @@ class _ChatRenderer:
         for delta in deltas_of(event):
             self._note(delta, said)
         return [self._chunk(said, offset)] if said else ()
+
+    def texts(self, texts: Sequence[bytes], first: int) -> bytes:
+        if len(texts) == 1:  # as a live stream has them
+            self._offset = first
+            return self._template % (texts[0], first)
+        self._offset = first + len(texts) - 1
+        return fill(self._template, texts, first)
 
     @property
     def around_text(self) -> tuple[str, str]:

@@ -50,11 +50,17 @@ class Renderer(Protocol):
     A renderer writes no ids: whoever stores or sends the events knows the cursor, and puts it on the last event of a
     record only, so that a cut between two frames of one record neither loses nor doubles it.
 
-    It may have three more members: ``heartbeat() -> bytes``, which says where the client is; ``around_text``, what is
-    before and behind a text, as JSON, in the data of an event of nothing else: of the first choice, and in no log; and
-    ``interrupted(error) -> events``, which closes one viewer's stream though the run may go on. Without it that is an
-    `end` that failed: right where such an end is an error without a place in the log. A dialect whose ends have one
-    must not give it to what is no record.
+    It may have four more members:
+
+    - ``heartbeat() -> bytes``, which says where the client is.
+    - ``around_text``, what is before and behind a text, as JSON, in the data of an event of nothing else: of the first
+      choice, and in no log.
+    - ``texts(texts, first) -> bytes``, which renders records that are nothing but a text of the first choice each, at
+      the offsets from `first` on, and encodes what `event` would say of them. Of each it gets the JSON string without
+      its quotes, in UTF-8, never empty. It is not called where the dialect has ids.
+    - ``interrupted(error) -> events``, which closes one viewer's stream though the run may go on. Without it that is
+      an `end` that failed: right where such an end is an error without a place in the log. A dialect whose ends have
+      one must not give it to what is no record.
     """
 
     def preamble(self) -> Sequence[ServerSentEvent]:

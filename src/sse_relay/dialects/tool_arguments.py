@@ -11,11 +11,10 @@ through every fragment and never looks back, so that long arguments cost what th
 
 import re
 from collections.abc import Callable, Sequence
-from json import JSONDecoder
-from json.scanner import make_scanner
-from typing import Any, cast
+from typing import cast
 
 from sse_relay.dialects.json_place import JsonPlace
+from sse_relay.dialects.json_string import SURROGATE, unescaped, unescaped_start
 from sse_relay.wire.encoder import to_utf8
 
 __all__ = ["ArgumentText"]
@@ -25,7 +24,6 @@ _space = cast("_Span", re.compile(r"[ \t\n\r]*+").match)
 _word = cast("_Span", re.compile(r"[-+.0-9A-Za-z]*+").match)
 _string = cast("_Span", re.compile(r'[^"\\]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\]*+)*+').match)
 _HALF_ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{0,3})?")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _SCALAR = re.compile(
     r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|Infinity)|NaN|true|false|null"  # as json.loads
 )
@@ -41,18 +39,6 @@ _FIRST_KEY = _KEY + "}"
 _IN_OBJECT, _IN_ARRAY = ",}", ",]"
 
 _TOKENS, _A_STRING, _A_SCALAR = range(3)
-
-# By itself, because the rest of a decoder costs more than all of this.
-_decode = make_scanner(cast("Any", JSONDecoder(strict=False)))
-
-
-def _unescaped(fragment: str) -> tuple[str, int]:
-    """Decode what a string begins with; tell where it ends between its two quotes, 0 if one of its escapes is none."""
-    try:
-        text, end = _decode(f'"{fragment}"', 0)
-    except ValueError:
-        return "", 0
-    return text, end
 
 
 class ArgumentText:
@@ -99,17 +85,25 @@ class ArgumentText:
 
     def feed(self, fragment: str) -> str:
         """Take the next fragment of the JSON, of any length; return the text that it adds, mostly all or nothing."""
-        if self._plain and (fragment.isascii() or _SURROGATE.search(fragment) is None):
-            if "\\" not in fragment:
-                if '"' not in fragment:
-                    return fragment
-            elif "\\u" not in fragment and fragment[-1] != "\\":  # neither half an escape nor half a character
-                text, end = _unescaped(fragment)
-                if end == len(fragment) + 2:
-                    return text
+        # What nearly all of a text is; what is printable has no half a character.
+        if (
+            self._plain
+            and "\\" not in fragment
+            and '"' not in fragment
+            and (fragment.isascii() or fragment.isprintable() or SURROGATE.search(fragment) is None)
+        ):
+            return fragment
+        return self._take(self._held + fragment if self._held else fragment)
+
+    def _take(self, fragment: str) -> str:
+        # The general way costs twice as much.
+        if self._giving and "\\u" not in fragment and (start := unescaped_start(fragment)) is not None:
+            text, self._held = start
+            self._plain = not self._held
+            return text
         if self.broken:
             return ""
-        fragment, self._held = self._held + fragment, ""
+        self._held = ""
         at = 0
         while at < len(fragment):
             if self._reading == _A_STRING:
@@ -152,11 +146,11 @@ class ArgumentText:
         if self._giving or self._wanted is not None:
             text = fragment[at:end]
             if "\\" in text:
-                text, _ = _decode(f'"{text}"', 0)
+                text = unescaped(text)
             if not text.isascii():
                 if not closed and "\ud800" <= text[-1] <= "\udbff":
                     text, waits = text[:-1], text[-1]
-                if _SURROGATE.search(text) is not None:
+                if SURROGATE.search(text) is not None:
                     text = to_utf8(text).decode()
             if self._giving:
                 self._new = text
@@ -165,9 +159,10 @@ class ArgumentText:
         if closed:
             self._end_string()
             return end + 1
-        if end < len(fragment) and _HALF_ESCAPE.fullmatch(fragment, end) is None:
+        rest = fragment[end:]
+        if rest and rest not in {"\\", "\\u"} and _HALF_ESCAPE.fullmatch(rest) is None:
             return self._break(fragment)
-        self._held = waits + fragment[end:]
+        self._held = waits + rest
         return len(fragment)
 
     def _number_or_word(self, fragment: str, at: int) -> int:
