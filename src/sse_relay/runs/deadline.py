@@ -1,6 +1,7 @@
 """A time limit for many short waits of one task, at the cost of one timer."""
 
 import asyncio
+from asyncio import current_task
 from typing import Any, Self
 
 __all__ = ["Deadline"]
@@ -12,7 +13,8 @@ class Deadline:
 
     `asyncio.timeout` makes a timer for each wait, and leaves a cancelled one in the loop's heap; where nearly every
     wait is over at once, that costs more than the wait. Here one timer looks, as late as it may, at how long the wait
-    goes on that is under way.
+    goes on that is under way. `begin` and `end` do what entering and leaving do, and make no object, where each event
+    is a wait.
 
     Args:
         seconds: How long each wait may take.
@@ -33,19 +35,30 @@ class Deadline:
         self._interrupted = False
 
     def __enter__(self) -> Self:
-        self._task = task = asyncio.current_task(self._loop)
-        self._cancelling = 0 if task is None else task.cancelling()
-        self._since = self._loop.time()
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._since + self._seconds, self._look)
+        self.begin()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if self.end(error):
+            raise TimeoutError
+
+    def begin(self) -> float:
+        """Begin a wait; tell when that was, by the loop's clock."""
+        loop = self._loop
+        self._task = task = current_task(loop)
+        self._cancelling = 0 if task is None else task.cancelling()
+        self._since = since = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_at(since + self._seconds, self._look)
+        return since
+
+    def end(self, error: BaseException | None = None) -> bool:
+        """End a wait, by an error if it was; tell whether that is an interruption because the time was over."""
         task, self._task = self._task, None
-        if self._interrupted and task is not None:
-            self._interrupted = False
-            if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-                raise TimeoutError
+        if not self._interrupted or task is None:
+            return False
+        self._interrupted = False
+        return task.uncancel() <= self._cancelling and type(error) is asyncio.CancelledError
 
     def close(self) -> None:
         """Let go of the timer; idempotent."""

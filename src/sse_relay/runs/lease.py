@@ -19,6 +19,7 @@ from sse_relay.stores.protocol import Answer, Appended, Grant, StreamStore
 
 __all__ = ["Holder", "Lease", "LeaseKeeper"]
 
+_OK = Answer.OK
 _logger = logging.getLogger("sse_relay")
 _RENEWALS = 3  # in the time of one lease
 _RETRIES = 10  # in the same time, when a renewal has failed
@@ -57,22 +58,23 @@ class Lease:
         lost: Whether it was taken: nothing is stored by it any more.
     """
 
-    __slots__ = ("_holder", "acknowledged", "expires", "grant", "lapsed", "lost")
+    __slots__ = ("_holder", "_holds", "acknowledged", "expires", "grant", "lapsed", "lost")
 
     def __init__(self, grant: Grant, sent_at: float, holder: Holder) -> None:
         self.grant: Grant = grant
         self.acknowledged: int = 0
         self.lapsed: bool = False
         self.lost: bool = False
-        self.expires: float = 0.0
         self._holder = holder
-        self._confirm(sent_at)
+        self._holds = grant.lease * (1 - _MARGIN)
+        self.expires: float = sent_at + self._holds
 
     def hear(self, answered: Appended, sent_at: float) -> None:
         """Take the store's answer to an append or a renewal that was sent at that time of the loop."""
         answer = answered.answer
-        if answer is Answer.OK or answer is Answer.DUPLICATE:
-            self._confirm(sent_at)
+        if answer is _OK or answer is Answer.DUPLICATE:
+            if (expires := sent_at + self._holds) > self.expires:
+                self.expires = expires
         elif answer is not Answer.GAP and answer is not Answer.FULL:
             self.lose()
             return
@@ -96,9 +98,6 @@ class Lease:
         if not self.lost:
             self.lost = True
             self._holder.lost()
-
-    def _confirm(self, sent_at: float) -> None:
-        self.expires = max(self.expires, sent_at + self.grant.lease * (1 - _MARGIN))
 
 
 class LeaseKeeper:

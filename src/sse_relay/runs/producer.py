@@ -143,14 +143,15 @@ class Production:
 
     async def _produce(self) -> Outcome | None:
         batch: list[bytes] = []
+        pump, write = self._pump, self._writer.write
         async for event in self._stage:
             if event.outcome is not None:
                 return await self._seal(batch, self._outcome(event.outcome))
             if event.data is not None and not isinstance(event, TerminalPart):
                 batch.append(frame(event))
-            if batch and not self._pump.ready:
-                await self._writer.write(batch)
-                batch = []
+            if batch and not pump.ready:
+                await write(batch)
+                batch.clear()
         raise AssertionError("a guarded stream ended without its terminal")
 
     def _stop_as(self, outcome: Outcome) -> None:

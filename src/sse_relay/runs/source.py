@@ -1,10 +1,10 @@
 """What a run is made of: an async iterable, an awaitable of one, or a callable that makes one."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from sse_relay.combinators.cancellation import CancelToken
 from sse_relay.combinators.stage import close, require_source
@@ -48,26 +48,26 @@ class OwnedSource:
     def __init__(self, source: Source, context: RunContext) -> None:
         self._source: Any = source
         self._context = context
-        self._items: AsyncGenerator[Any, None] | None = None
+        self._next: Callable[[], Awaitable[Any]] | None = None  # of the source, once it is open
 
-    def __aiter__(self) -> AsyncIterator[Any]:
-        self._items = self._read()
-        return self._items
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Awaitable[Any]:
+        return self._first() if self._next is None else self._next()  # a generator in between would cost each item more
 
     async def aclose(self) -> None:
         """Close it, read or not; idempotent."""
-        if self._items is not None:
-            await self._items.aclose()
         await discard(self._source)
 
-    async def _read(self) -> AsyncGenerator[Any, None]:
+    async def _first(self) -> Any:  # noqa: ANN401 - the application's item
         if not hasattr(self._source, "__aiter__") and not isawaitable(self._source) and callable(self._source):
             self._source = self._source(self._context)
         if isawaitable(self._source):
             self._source = await self._source
         require_source(self._source)
-        async for item in cast("AsyncIterable[Any]", self._source):
-            yield item
+        self._next = following = aiter(cast("AsyncIterable[Any]", self._source)).__anext__
+        return await following()
 
 
 def require_openable(source: object) -> None:

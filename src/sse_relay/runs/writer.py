@@ -37,6 +37,7 @@ UNAVAILABLE = Outcome(
 )
 """How a run ends whose producer was stopped because the store did not answer."""
 
+_OK = Answer.OK
 _FULL = Outcome("failed", "log_full", ErrorInfo("log_full", "The stream is too long to be kept."))
 _ROLLED_BACK = Outcome("lost", "rolled_back", ErrorInfo("rolled_back", "Stored events were lost.", None, 500))
 
@@ -59,8 +60,8 @@ class Writer:
     """
 
     __slots__ = (
-        "_busy", "_deadline", "_lease", "_loop", "_observer", "_outbox", "_patience", "_room", "_seal", "_sealed",
-        "_spawn", "_stop", "_store", "_task", "_unsure", "cut", "unsealed",
+        "_deadline", "_lease", "_loop", "_observer", "_outbox", "_patience", "_room", "_seal", "_sealed",
+        "_spawn", "_stop", "_store", "_task", "_unsure", "_writing", "cut", "unsealed",
     )  # fmt: skip
 
     def __init__(
@@ -84,26 +85,19 @@ class Writer:
         self._outbox = Outbox(pool)
         self._unsure: tuple[int, Sequence[bytes], Seal | None] | None = None  # an append of unknown fate
         self._seal: Seal | None = None
-        self._sealed = self._busy = False
+        self._sealed = False
+        self._writing = 0  # how many coroutines see to what waits: an append, and what goes on until nothing does
         self._task: asyncio.Task[None] | None = None  # writes what waits, while the producer reads on
         self._room: asyncio.Future[None] | None = None  # the producer waits for room
         self._patience = Deadline(lease.grant.lease * _PATIENCE)
         self._deadline = Deadline(lease.grant.lease / _TRIES)
 
-    async def write(self, frames: Sequence[bytes]) -> None:
-        """Store frames; while the store does not answer, hold them, as far as there is room."""
-        if self._task is not None:
-            await self._hold(frames)
-            return
-        if self._is_over or self.cut is not None:
-            return
+    def write(self, frames: Sequence[bytes]) -> Coroutine[Any, Any, object]:
+        """Store frames; while the store does not answer, hold them, as far as there is room. To be awaited at once."""
+        if self._task is not None or self._is_over or self.cut is not None:
+            return self._hold(frames)
         self._outbox.add(frames)
-        self._busy = True
-        try:
-            await self._append(self._patience)
-        finally:
-            self._busy = False
-        self._go_on()
+        return self._append(self._patience)
 
     async def seal(self, frames: Sequence[bytes], seal: Seal) -> bool:
         """Store the last frames, and close the log; tell whether that is done."""
@@ -115,7 +109,7 @@ class Writer:
 
     def behind(self, last_offset: int) -> None:
         """Hear that the log ends earlier than it did. An append that is under way will hear of it by itself."""
-        if self._busy or self._task is not None or self._sealed or last_offset >= self._outbox.last_stored:
+        if self._writing or self._task is not None or self._sealed or last_offset >= self._outbox.last_stored:
             return
         self._settle(last_offset)
         self._go_on()
@@ -167,7 +161,7 @@ class Writer:
 
     async def _write_all(self) -> None:
         """Append until nothing waits, or nothing can be done."""
-        self._busy = True
+        self._writing += 1
         try:
             pause, since = _FIRST_PAUSE, self._loop.time()
             while self._waits:
@@ -179,7 +173,7 @@ class Writer:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, _MAX_PAUSE)
         finally:
-            self._busy = False
+            self._writing -= 1
 
     def _check_bounds(self, failing: float) -> None:
         lease = self._lease
@@ -193,28 +187,35 @@ class Writer:
         """Send what is next, once; tell whether the store has answered."""
         if self._unsure is None:
             first, frames = self._outbox.next()
-            self._unsure = first, frames, self._seal if first + len(frames) == self._outbox.end else None
-        first, frames, seal = self._unsure
-        observer, began = self._observer, 0.0
-        if observer is not None:
-            began = perf_counter()
-        sent_at = self._loop.time()
+            seal = self._seal if first + len(frames) == self._outbox.end else None
+        else:
+            first, frames, seal = self._unsure
+        observer = self._observer
+        began = 0.0 if observer is None else perf_counter()
+        self._writing += 1
+        sent_at = deadline.begin()
         try:
-            with deadline:
-                answered = await self._store.append(self._lease.grant, first, frames, seal)
-        except (StoreUnavailableError, TimeoutError):
-            if observer is not None:
-                observer.appended(0, 0, perf_counter() - began, "unavailable")
-            return False
-        self._unsure = None
+            answered = await self._store.append(self._lease.grant, first, frames, seal)
+            deadline.end()
+        except BaseException as error:
+            self._unsure = first, frames, seal
+            if not (deadline.end(error) or isinstance(error, (StoreUnavailableError, TimeoutError))):
+                raise
+            answered = None
+        finally:
+            self._writing -= 1
         if observer is not None:
-            _tell(observer, answered.answer, frames, perf_counter() - began)
-        self._hear(answered, sent_at, first - 1 + len(frames), seal)
-        return True
+            _tell(observer, answered, frames, perf_counter() - began)
+        if answered is not None:
+            self._unsure = None
+            self._hear(answered, sent_at, first - 1 + len(frames), seal)
+        if self._outbox.waits and not self._writing:
+            self._go_on()
+        return answered is not None
 
     def _hear(self, answered: Appended, sent_at: float, last: int, seal: Seal | None) -> None:
         answer = answered.answer
-        if answer is Answer.OK or answer is Answer.DUPLICATE:
+        if answer is _OK or answer is Answer.DUPLICATE:
             self._settle(last)
             if seal is not None:
                 self._seal, self._sealed = None, True
@@ -234,8 +235,10 @@ class Writer:
             self._stop(_ROLLED_BACK)
 
 
-def _tell(observer: RunObserver, answer: Answer, frames: Sequence[bytes], seconds: float) -> None:
-    if answer is Answer.OK or answer is Answer.DUPLICATE:
+def _tell(observer: RunObserver, answered: Appended | None, frames: Sequence[bytes], seconds: float) -> None:
+    if answered is None:
+        observer.appended(0, 0, seconds, "unavailable")
+    elif answered.answer is Answer.OK or answered.answer is Answer.DUPLICATE:
         observer.appended(len(frames), sum(map(len, frames)), seconds, None)
     else:
-        observer.appended(0, 0, seconds, answer.value)
+        observer.appended(0, 0, seconds, answered.answer.value)

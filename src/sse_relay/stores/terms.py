@@ -207,8 +207,14 @@ class Answer(Enum):
     """Refused: there is no such run. It is never made anew."""
 
 
+class _AppendedFields:
+    """Assignable, as those of a `ServerSentEvent` are, and for the same reason."""
+
+    __slots__ = ("answer", "cancel", "last_offset")
+
+
 @dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(_AppendedFields):
     """
     The answer to an append or a renewal.
 
@@ -221,6 +227,17 @@ class Appended:
     answer: Answer
     last_offset: int = 0
     cancel: str | None = None
+
+    @staticmethod
+    def told(answer: Answer, last_offset: int, cancel: str | None) -> "Appended":
+        """Make one at a quarter of what the constructor costs: there is one an event."""
+        appended: Any = _AppendedFields()
+        appended.answer = answer
+        appended.last_offset = last_offset
+        appended.cancel = cancel
+        appended.__class__ = Appended
+        told: Appended = appended
+        return told
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def test_everyone_gets_his_part() -> None:
         assert bundle.packed(Flavour.OLD).count(b"$1\r\n") == 9
         bundle.calls[2].future.cancel()
         assert bundle.answered([b"a1", b"b2", b"c3", b"d4"]) is False
-        assert [await call.result() for call in calls] == [[b"a1"], [b"b2", b"c3"]]
+        assert [await call.future for call in calls] == [[b"a1"], [b"b2", b"c3"]]
 
     in_loop(main)
 
@@ -75,7 +75,7 @@ def test_an_error_is_everybodys() -> None:
         assert bundle.answered(ResponseError("OOM")) is False
         for call in bundle.calls:
             with pytest.raises(StoreUnavailableError, match="OOM"):
-                await call.result()
+                await call.future
 
     in_loop(main)
 

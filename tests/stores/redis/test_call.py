@@ -24,6 +24,15 @@ def linked(cluster: Cluster, member: Member) -> Link:
     return Link(partial(connector.connect, Node("127.0.0.1", member.port)), 5.0, lambda: None)
 
 
+async def answer(call: Call) -> Any:
+    """Wait as whoever asks does."""
+    try:
+        return await call.future
+    except asyncio.CancelledError:
+        await call.left()
+        raise
+
+
 def test_what_was_not_done_is_told_apart(cluster: Cluster, prefix: str) -> None:
     """I5: a node that has not the key has done nothing and says where it is; others get their answers all the same."""
 
@@ -85,7 +94,7 @@ def test_only_what_was_sent_may_be_done() -> None:
                 assert call.packed(Flavour.OLD_CLUSTER).startswith(b"*1\r\n$6\r\nASKING\r\n*4\r\n$7\r\nEVALSHA\r\n")
             call.failed(OSError("cut"))
             with pytest.raises(StoreUnavailableError, match="OSError: cut") as caught:
-                await call.result()
+                await call.future
             assert isinstance(caught.value, RefusedError) is not sent
             assert isinstance(caught.value.__cause__, OSError)
 
@@ -98,7 +107,7 @@ def test_whoever_is_cancelled_waits_for_what_was_sent(settles: bool) -> None:
 
     async def main() -> None:
         call = Call(COUNT, ["k"], [], settles=settles)
-        asking = asyncio.create_task(call.result())
+        asking = asyncio.create_task(answer(call))
         await asyncio.sleep(0)
         call.packed(Flavour.OLD)
         for _ in range(3):
@@ -118,7 +127,7 @@ def test_nobody_waits_long_for_what_was_sent() -> None:
 
     async def main() -> None:
         call = Call(COUNT, ["k"], [], settles=True)
-        asking = asyncio.create_task(call.result())
+        asking = asyncio.create_task(answer(call))
         await asyncio.sleep(0)
         call.packed(Flavour.OLD)
         asking.cancel()

@@ -37,32 +37,23 @@ class Call:
         waits: For how many replicas, and for how many milliseconds, the server is to wait after it.
         joins: How much it asks for, if it may be one with others of its kind: then the script's answer is a list, with
             an item for each key; 0: it may not.
+        replies: How many the server sends: one to each command.
+        future: The answer.
         until: When its answer has to be there.
     """
 
     __slots__ = (
-        "_loads",
-        "_sent",
-        "_settled",
-        "args",
-        "asking",
-        "future",
-        "joins",
-        "keys",
-        "script",
-        "settles",
-        "until",
-        "waits",
-    )
+        "_loads", "_sent", "_settled", "args", "asking", "future", "joins", "keys", "replies", "script", "settles",
+        "until", "waits",
+    )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - positional, because it is called once an event
         self,
         script: Script | Command,
         keys: Sequence[str],
         args: Sequence[bytes],
-        *,
-        settles: bool = False,
-        asking: bool = False,
+        settles: bool = False,  # noqa: FBT001, FBT002
+        asking: bool = False,  # noqa: FBT001, FBT002
         waits: tuple[int, int] | None = None,
         joins: int = 0,
     ) -> None:
@@ -73,21 +64,12 @@ class Call:
         self.asking: bool = asking
         self.waits: tuple[int, int] | None = waits
         self.joins: int = joins
-        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.replies: int = 1 if waits is None and not asking else 1 + asking + (waits is not None)
+        self.future: asyncio.Future[Any] = asyncio.Future()
         self.until: float = 0.0
         self._settled: asyncio.Future[None] | None = None  # whoever asked is cancelled, and waits for what was sent
         self._loads = False
         self._sent = False
-
-    @property
-    def size(self) -> int:
-        """Tell about how many bytes it sends."""
-        return sum(map(len, self.args)) + 100 * len(self.keys)
-
-    @property
-    def replies(self) -> int:
-        """How many the server sends: one to each command."""
-        return 1 + self.asking + (self.waits is not None)
 
     @property
     def calls(self) -> "Sequence[Call]":
@@ -115,17 +97,18 @@ class Call:
 
     def answered(self, reply: object) -> bool:
         """Take the answer; tell whether it has to be asked again, because the server did not know the script."""
+        if not isinstance(reply, ResponseError):
+            if not self.future.done():
+                self.future.set_result(reply)
+            if self._settled is not None:
+                self._settle()
+            return False
         if isinstance(reply, NoScriptError) and not self._loads:
             self._loads, self._sent = True, False
             self._settle()
             return not self.future.done()
-        if isinstance(reply, ResponseError):
-            self._sent = not isinstance(reply, REFUSALS)
-            self.failed(reply)
-        else:
-            if not self.future.done():
-                self.future.set_result(reply)
-            self._settle()
+        self._sent = not isinstance(reply, REFUSALS)
+        self.failed(reply)
         return False
 
     def failed(self, error: BaseException) -> None:
@@ -137,17 +120,10 @@ class Call:
             self.future.set_exception(told)
         self._settle()
 
-    async def result(self) -> Any:  # noqa: ANN401 - whatever the script answers
-        """Wait for the answer."""
-        try:
-            return await self.future
-        except asyncio.CancelledError:
-            if self.settles and self._sent and self.future.cancelled():
-                await self._settling()
-            raise
-
-    async def _settling(self) -> None:
-        """Wait a moment until it is known what became of what was sent, however often that is cancelled."""
+    async def left(self) -> None:
+        """Whoever asked is cancelled: wait a moment for what was sent to be done, however often that is cancelled."""
+        if not (self.settles and self._sent and self.future.cancelled()):
+            return
         loop = asyncio.get_running_loop()
         self._settled = loop.create_future()
         until = loop.time() + _SETTLES_WITHIN

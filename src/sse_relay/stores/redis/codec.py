@@ -16,6 +16,8 @@ _SHORT, _HEAD = b"B\1", 3  # how a batch begins of one frame that is not long; a
 
 def pack(frames: Sequence[bytes]) -> bytes:
     """Pack a batch: how its numbers are written, how many frames, the length of each, the frames."""
+    if len(frames) == 1 and len(frame := frames[0]) < 256:
+        return b"B\x01%c%b" % (len(frame), frame)
     lengths = list(map(len, frames))
     try:
         told = b"B%b" % bytes((len(lengths), *lengths))  # of a byte each, as nearly always

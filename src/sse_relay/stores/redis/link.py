@@ -30,6 +30,7 @@ __all__ = ["Link"]
 _logger = logging.getLogger("sse_relay")
 _MOST_CALLS = 50  # an exchange: about as many as the server reads at once
 _MOST_BYTES = 1 << 20
+_JOINED_BYTES = 200  # about, of a call that is sent as one with others
 _MOST_UNDER_WAY = 200  # calls
 _NOBODYS = Context()  # what is sent for all of them is not part of the request that asked last
 Lost = Callable[[], None]
@@ -82,17 +83,30 @@ class Link:
         Raises:
             StoreUnavailableError: There is no answer; what was asked may have been done, unless it is a `RefusedError`.
         """
+        call = Call(script, keys, args, settles, asking, waits, joins)
+        self.ask(call)
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            await call.left()
+            raise
+
+    def ask(self, call: Call) -> None:
+        """
+        Send a call when it is due. Whoever asks waits for its future; if that is cancelled, for `Call.left` too.
+
+        Raises:
+            StoreUnavailableError: The store is closed.
+        """
         if self._closed:
             raise StoreUnavailableError("this store is closed")
-        call = Call(script, keys, args, settles=settles, asking=asking, waits=waits, joins=joins)
         self._queue.append(call)
-        if not self._scheduled and self._is_due():
-            if self._crowded or joins or isinstance(script, Command):  # a script says what a command means
+        if not self._scheduled and (not self._asked or self._is_due()):
+            if self._crowded or call.joins or isinstance(call.script, Command):  # a script says what a command means
                 self._scheduled = True
                 asyncio.get_running_loop().call_soon(self._send, context=_NOBODYS)
             else:
                 self._send()
-        return await call.result()
 
     async def across(self, script: Script, names: Sequence[str], *args: bytes) -> Any:  # noqa: ANN401 - whatever the script answers
         """
@@ -142,50 +156,54 @@ class Link:
                 if self._connecting is None:
                     self._connecting = asyncio.Task(self._connected(), name="sse_relay redis", context=Context())
                 return
-            if batch := self._next():
-                self._begin(self._pipe, batch)
+            self._begin(self._pipe)
         if self._idle is not None and not (self._asked or self._queue or self._idle.done()):
             self._idle.set_result(None)
 
-    def _begin(self, pipe: Pipe, batch: list[Call]) -> None:
-        sent = bundled(batch, one_slot=self._lost is not None)
+    def _begin(self, pipe: Pipe) -> None:
+        """Send what is next: calls by themselves, so many or so large, and behind them those that may be one."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._deadline
-        packed = list[bytes]()
-        for call in sent:
+        until, flavour, size = loop.time() + self._deadline, self._flavour, 0
+        queue, packed, joined = self._queue, list[bytes](), list[Call]()
+        while queue and len(packed) < _MOST_CALLS and size < _MOST_BYTES:
+            call = queue.popleft()
+            if call.future.done():
+                continue
+            if call.joins:
+                joined.append(call)
+                size += _JOINED_BYTES
+                continue
+            packed.append(one := call.packed(flavour))
+            size += len(one)
             call.until = until
-            packed.append(call.packed(self._flavour))
-        self._asked.extend(sent)
-        self._crowded = len(batch) > 1
+            self._asked.append(call)
+        self._crowded = len(packed) + len(joined) > 1
+        for asked in bundled(joined, one_slot=self._lost is not None) if joined else ():
+            packed.append(asked.packed(flavour))
+            asked.until = until
+            self._asked.append(asked)
+        if not packed:
+            return
         if self._timer is None:
             self._timer = loop.call_at(until, self._look, context=_NOBODYS)
         pipe.send(packed[0] if len(packed) == 1 else b"".join(packed))
-
-    def _next(self) -> list[Call]:
-        batch, alone, size = list[Call](), 0, 0
-        while self._queue and alone < _MOST_CALLS and size < _MOST_BYTES:
-            call = self._queue.popleft()
-            if not call.future.done():
-                batch.append(call)
-                alone += not call.joins
-                size += call.size
-        return batch
 
     def _replied(self, reply: object) -> None:
         """Take a reply. A server that has become a replica is left: whoever has its name now may be another."""
         if isinstance(reply, RedisError) and (not isinstance(reply, ResponseError) or _is_read_only(reply)):
             self._failed(ReadOnlyError(str(reply)) if isinstance(reply, ResponseError) else reply)
             return
-        call = self._asked[0]
+        asked = self._asked
+        call = asked[0]
         if call.replies > 1:
             self._parts.append(reply)
             if len(self._parts) < call.replies:
                 return
             reply = self._whole(call)
-        self._asked.popleft()
+        asked.popleft()
         if call.answered(reply):
             self._queue += call.calls
-        if self._is_due():
+        if (self._queue or self._idle is not None) and self._is_due():
             self._send()
 
     def _whole(self, call: Call | Bundle) -> object:

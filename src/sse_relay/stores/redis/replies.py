@@ -28,7 +28,7 @@ def require_found(run_id: str, reply: list[Any]) -> None:
 def appended(reply: list[Any]) -> Appended:
     """Read what became of an append or a renewal."""
     word, last, cancel = reply
-    return Appended(_ANSWERS[word], last, None if cancel is None else text(cancel))
+    return Appended.told(_ANSWERS[word], last, None if cancel is None else text(cancel))
 
 
 def opened_as(opening: Opening, run_id: str, reply: list[Any]) -> Opened:

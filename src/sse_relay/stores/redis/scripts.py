@@ -69,8 +69,10 @@ class Script:
     def command(self, flavour: Flavour, keys: Sequence[str], args: Sequence[bytes], *, loads: bool) -> bytes:
         """Write the command that runs it, and tells the server what it is if that has to be."""
         text = self._texts[flavour]
-        how = (b"EVAL", text.source) if loads else (b"EVALSHA", text.sha)
-        return pack(*how, b"%d" % len(keys), *[key.encode() for key in keys], *args)
+        word, script = (b"EVAL", text.source) if loads else (b"EVALSHA", text.sha)
+        if len(keys) == 1:
+            return pack(word, script, b"1", keys[0].encode(), *args)
+        return pack(word, script, b"%d" % len(keys), *[key.encode() for key in keys], *args)
 
 
 class Command:

@@ -6,6 +6,7 @@ third. That is all that a process needs, however many runs and viewers it has.
 """
 
 import secrets
+from asyncio import CancelledError
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, Literal, Self, Unpack
@@ -28,12 +29,14 @@ from sse_relay.stores.protocol import (
     Wake,
 )
 from sse_relay.stores.redis.arguments import of_bounds, of_opening, of_seal, plain
+from sse_relay.stores.redis.call import Call
 from sse_relay.stores.redis.checkup import checkup
 from sse_relay.stores.redis.codec import outcome_text, pack
 from sse_relay.stores.redis.findings import Finding
 from sse_relay.stores.redis.follower import Followers
 from sse_relay.stores.redis.keys import Keys, hash_slot
 from sse_relay.stores.redis.lines import Lines
+from sse_relay.stores.redis.link import Link
 from sse_relay.stores.redis.listing import newest_first
 from sse_relay.stores.redis.options import Options
 from sse_relay.stores.redis.pages import INFO, Heavy, page_of
@@ -46,6 +49,7 @@ from sse_relay.wire.cursor import Cursor
 __all__ = ["RedisStore"]
 
 _LISTED_AT_ONCE = 20  # runs of a partition
+_REMEMBERED = 4096  # runs that are written
 _TRIED = 1.0  # seconds for which a run is kept that was only made to try the server
 
 _OPEN, _APPEND, _CANCEL, _END, _LOOKUP, _LIST = map(load, ("open", "append", "cancel", "end", "lookup", "list"))
@@ -109,6 +113,8 @@ class RedisStore:
         self._trial = partial(RedisStore, client, prefix=prefix, retention=_TRIED, deadline=deadline, probe=probe)
         self._deadline = deadline
         self._heavy = Heavy()
+        self._straight = self._writes if isinstance(self._writes, Link) and not self._bounds else None
+        self._head_of = lru_cache(_REMEMBERED)(self._head)
 
     @classmethod
     def from_url(cls, url: str, *, cluster: bool = False, **options: Unpack[Options]) -> Self:
@@ -143,13 +149,22 @@ class RedisStore:
         self, grant: Grant, first_offset: int, frames: Sequence[bytes], seal: Seal | None = None
     ) -> Appended:
         """Add records, and with a seal close the log and free its key."""
-        packed = pack(frames if seal is None else [*frames, seal.frame])
-        outcome = b"" if seal is None else plain(outcome_text(seal.outcome))
-        keys, calls = (self._keys.run(grant.run_id),), self._writes if seal is None else self._seals
-        numbers = b"%d" % grant.fence, b"%d" % first_offset, b"%d" % len(frames)
-        said = b"%b%b %b " % (_said_of(grant.run_id, grant.epoch), *numbers[1:])
-        args = *numbers, packed, outcome, said, *self._bounds
-        waits = None if seal is None else self._waits
+        keys, fence, told = self._head_of(grant.run_id, grant.epoch, grant.fence)
+        first, count = b"%d" % first_offset, b"%d" % len(frames)
+        said = b"%b%b %b " % (told, first, count)
+        if seal is None and self._straight is not None:
+            call = Call(_APPEND, keys, (fence, first, count, pack(frames), b"", said), settles=True)
+            self._straight.ask(call)
+            try:
+                return appended(await call.future)
+            except CancelledError:
+                await call.left()
+                raise
+        calls, waits, outcome, packed = self._writes, None, b"", frames
+        if seal is not None:
+            calls, waits, packed = self._seals, self._waits, [*frames, seal.frame]
+            outcome = plain(outcome_text(seal.outcome))
+        args = fence, first, count, pack(packed), outcome, said, *self._bounds
         return appended(await calls.call(_APPEND, keys, *args, settles=True, waits=waits))
 
     async def renew(self, grants: Collection[Grant]) -> Mapping[str, Appended]:
@@ -231,17 +246,16 @@ class RedisStore:
         answer: list[Any] = await self._reads.call(_LIST, [self._keys.index(partition)], before, plain(_LISTED_AT_ONCE))
         return answer
 
+    def _head(self, run_id: str, epoch: str, fence: int) -> tuple[tuple[str], bytes, bytes]:
+        """Write what all appends by one grant have in common: the key, the fence, what followers are told first."""
+        told = b"log %b %b " % (quote_from_bytes(plain(run_id), safe=".:{}_-").encode(), epoch.encode())
+        return (self._keys.run(run_id),), plain(fence), told
+
     def _found(self, run_id: str, reply: list[Any]) -> RunInfo:
         require_found(run_id, reply)
         info = Snapshot(reply[1]).info()
         self._followers.learn(info)
         return info
-
-
-@lru_cache(4096)
-def _said_of(run_id: str, epoch: str) -> bytes:
-    """Write what followers of a run are told first of each append."""
-    return b"log %b %b " % (quote_from_bytes(plain(run_id), safe=".:{}_-").encode(), epoch.encode())
 
 
 def _new_epoch() -> str:
