@@ -123,28 +123,27 @@ class Subscription:
                 if event.outcome is not None:
                     self.outcome = event.outcome
                 return event
-            seat = self._seat
-            step: Batch | Awaitable[None] | None = seat
-            if seat is not None and (window := self._window) is not None and window.version == self._looked:
-                window.join(seat)
-            else:
+            window, seat = self._window, self._seat
+            if window is None or seat is None or window.version != self._looked:
                 step = self._step()
-            if type(step) is Batch:
-                self._ready = iter(step.events)
-                continue
-            if step is None:
-                raise StopAsyncIteration
+                if step is None:
+                    raise StopAsyncIteration
+                if type(step) is Batch:
+                    self._ready = iter(step.events)
+                    continue
+                if step is not seat:
+                    await step
+                    continue
+            else:
+                window.join(seat)
             try:
-                await step
+                await seat
             except BaseException:
                 self._rise()
                 raise
             # What nearly every wake-up brings: one batch, right behind the last, and no more. _step would do the same.
             window = self._window
-            if self._pending is not None or self._viewer is not None or window is None or not window.is_whole:
-                continue
-            batch = window.newest
-            if batch is None:
+            if window is None or not window.is_whole or self._viewer is not None or (batch := window.newest) is None:
                 continue
             if batch.first == self._seen + 1 and batch.epoch == self._epoch and batch.outcome is None:
                 self._seen = batch.last

@@ -34,8 +34,8 @@ class Window:
     """
 
     __slots__ = (
-        "_batches", "_dropped", "_epoch", "_last", "_size", "_waking", "doubts", "heard", "info", "is_closed",
-        "is_whole", "lacks", "looking", "newest", "version", "viewers", "waiting",
+        "_added", "_epoch", "_last", "_older", "_size", "_waking", "doubts", "heard", "info", "is_closed", "is_whole",
+        "lacks", "looking", "newest", "version", "viewers", "waiting",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -50,9 +50,9 @@ class Window:
         self.newest: Batch | None = None
         self.heard: bool = False
         self.waiting: dict[Seat, None] = {}
-        self._batches: list[Batch] = []
-        self._dropped = 0  # of the batches that there ever were
-        self._size = 0
+        self._added = 0  # batches, ever
+        self._older: list[Batch] = []  # that somebody may lack, besides the newest
+        self._size = 0  # of those, in bytes
         self._epoch: str = ""  # of the newest one that there ever was
         self._last: int = 0  # and its last record
         self._waking: deque[Seat] | None = None  # who is woken in the turns of the loop to come
@@ -64,12 +64,13 @@ class Window:
             return None
         if newest.first == offset + 1 and newest.epoch == epoch:
             return newest
-        index = number - self._dropped
-        if 0 <= index < len(self._batches):
-            batch = self._batches[index]
+        older = self._older
+        index = number - older[0].number if older else -1
+        if 0 <= index < len(older):
+            batch = older[index]
             if batch.first == offset + 1 and batch.epoch == epoch:
                 return batch
-        for batch in reversed(self._batches):
+        for batch in (newest, *reversed(older)):
             if batch.last <= offset:
                 return None
             if batch.first <= offset + 1:
@@ -90,24 +91,20 @@ class Window:
 
     def add(self, page: Page, heard_at: float = 0.0) -> None:
         """Take records, in whatever order, and however often, they are heard of; 0: nobody asks when."""
-        frames, first, info, known = page.frames, page.first, page.info, self.info
+        info, known, frames = page.info, self.info, page.frames
         if known is None or (known.outcome is None and (info.outcome or info.last_offset > known.last_offset)):
             self.info = known = info
             self.is_whole = False
-        last = first + len(frames) - 1
-        if frames and (last > self._last or page.epoch != self._epoch):
-            if page.after != first - 1:
-                page = replace(page, after=first - 1)  # of a gap the store tells
-            if len(self.waiting) == self.viewers:
-                self._forget()
-            batches = self._batches
-            self.newest = Batch(page, self._dropped + len(batches), heard_at)
-            self._epoch, self._last = page.epoch, last
+        if frames and ((last := page.first + len(frames) - 1) > self._last or page.epoch != self._epoch):
+            if page.after != page.first - 1:
+                page = replace(page, after=page.first - 1)  # of a gap the store tells
+            if self.newest is not None:
+                self._put_by(self.newest, page)
+            self.newest = Batch(page, self._added, heard_at)
+            self._added += 1
+            self._epoch = page.epoch
+            self._last = last
             self.is_whole = info is known and last == info.last_offset and not self.is_closed
-            batches.append(self.newest)
-            self._size += len(frames[0]) if len(frames) == 1 else sum(map(len, frames))
-            if len(batches) > 1:
-                self._shrink()
         self.notify()
 
     def doubt(self) -> None:
@@ -172,12 +169,22 @@ class Window:
 
     def _forget(self) -> None:
         self.newest = None
-        self._dropped += len(self._batches)
-        self._batches.clear()
-        self._size = 0
+        if self._older:
+            self._older.clear()
+            self._size = 0
 
-    def _shrink(self) -> None:
-        batches = self._batches
-        while len(batches) > _BATCHES or (self._size > _BYTES and len(batches) > 1):
-            self._size -= sum(map(len, batches.pop(0).page.frames))
-            self._dropped += 1
+    def _put_by(self, newest: Batch, coming: Page) -> None:
+        """Keep the newest batch beside the one that is coming, and others as far as there is room."""
+        if len(self.waiting) == self.viewers:
+            self._forget()
+            return
+        older = self._older
+        older.append(newest)
+        self._size += _size(newest.page)
+        room = _BYTES - _size(coming)
+        while older and (len(older) >= _BATCHES or self._size > room):
+            self._size -= _size(older.pop(0).page)
+
+
+def _size(page: Page) -> int:
+    return sum(map(len, page.frames))
