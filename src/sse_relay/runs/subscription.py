@@ -131,9 +131,10 @@ class Subscription:
                 if type(step) is Batch:
                     self._ready = iter(step.events)
                     continue
-                if step is not seat:
+                if not isinstance(step, Seat):
                     await step
                     continue
+                seat = step
             else:
                 window.join(seat)
             try:

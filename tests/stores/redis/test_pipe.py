@@ -1,11 +1,15 @@
 """Connections whose replies are handed over where they come in."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import ssl
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import trustme
+import uvloop
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from sse_relay.stores.redis import pipe, resp
@@ -64,6 +68,34 @@ def test_replies_come_in_order_and_as_they_are(server: Server) -> None:
             assert heard.lost == []
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_replies_come_through_tls(server: Server, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Small replies and large ones are the same through TLS, which fills what it is given in parts; on both loops."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trusted = authority.cert_pem.bytes().decode()
+    texts = [b"%d" % size * size for size in (1, 10, 10_000, 100_000, 3)]
+
+    async def main() -> None:
+        front = await asyncio.start_server(Proxy("", server.socket).serve, "127.0.0.1", 0, ssl=context)
+        host, port = front.sockets[0].getsockname()
+        connection = await Connector(Redis(host=host, port=port, ssl=True, ssl_ca_data=trusted), 5.0).connect()
+        heard = Heard()
+        ours = Pipe(connection, heard.replies.append, heard.lost.append)
+        for _ in range(3):
+            ours.send(b"".join([pack(b"ECHO", text) for text in texts]))
+            await eventually(lambda: len(heard.replies) + len(heard.lost) >= len(texts))
+            assert heard.replies == texts
+            heard.replies.clear()
+        await ours.aclose()
+        front.close()
+        await front.wait_closed()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
 
 
 def test_the_end_is_told_once(server: Server) -> None:

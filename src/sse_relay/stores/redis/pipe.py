@@ -55,7 +55,7 @@ class Pipe(asyncio.BufferedProtocol):
         self._writer: StreamWriter = raw._writer
         self._former: BaseProtocol | None = None
         self._reader: Any = None
-        self._buffer = bytearray(_READ_AT_ONCE)
+        self._buffer = memoryview(bytearray(_READ_AT_ONCE))  # TLS fills parts of it, and a bytearray's are copies
         if HIREDIS is None:
             self._reading = asyncio.Task(self._read(), name="sse_relay redis pipe", context=Context())
             return
@@ -85,7 +85,7 @@ class Pipe(asyncio.BufferedProtocol):
         self.abort()
         await asyncio.wait({self._closed if self._reading is None else self._reading})
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the loop says it
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop says it
         """Say where to put what the server says."""
         return self._buffer
 
