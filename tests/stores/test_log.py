@@ -10,7 +10,7 @@ import pytest
 from sse_relay import Cursor, CursorMismatchError, InvalidCursorError, Outcome
 from sse_relay.exceptions import InvalidEventError
 from sse_relay.stores.log import Bounds, RunLog
-from sse_relay.stores.terms import Answer, Opening, Page, Seal
+from sse_relay.stores.protocol import Answer, Opening, Page, Seal
 
 SEAL = Seal(Outcome("completed"), b"event: end\ndata: {}\n\n")
 LOST = Seal(Outcome("lost"), b"event: end\ndata: lost\n\n")

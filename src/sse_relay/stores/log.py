@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from sse_relay.exceptions import CursorMismatchError, InvalidCursorError
 from sse_relay.stores.paging import fitting
-from sse_relay.stores.terms import Answer, Grant, Opening, Page, RunInfo, RunStatus, Seal
+from sse_relay.stores.readings import Page, RunInfo, RunStatus
+from sse_relay.stores.terms import Answer, Grant, Opening, Seal
 from sse_relay.wire.cursor import Cursor
 from sse_relay.wire.encoder import encode_json
 

@@ -31,21 +31,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from typing import Protocol
 
 from sse_relay.stores.paging import PAGE_BYTES
-from sse_relay.stores.terms import (
-    Answer,
-    Appended,
-    Ended,
-    Grant,
-    OnConflict,
-    Opened,
-    Opening,
-    Page,
-    Record,
-    RunInfo,
-    RunStatus,
-    Seal,
-    Wake,
-)
+from sse_relay.stores.readings import Page, Record, RunInfo, RunStatus, Wake
+from sse_relay.stores.terms import Answer, Appended, Ended, Grant, OnConflict, Opened, Opening, Seal
 from sse_relay.wire.cursor import Cursor
 
 __all__ = [

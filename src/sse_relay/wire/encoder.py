@@ -40,19 +40,7 @@ def frame(event: "ServerSentEvent") -> bytes:
     Raises:
         InvalidEventError: The event's name has a control character.
     """
-    data, name = event.data, event.event
-    if data is None or "\n" in data or "\r" in data:
-        return to_utf8(_frame(event))
-    if name is None:
-        text = f"data: {data}\n\n"
-    else:
-        if not name.isprintable():
-            _refuse_controls("event", name)
-        text = f"event: {name}\ndata: {data}\n\n"
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return _without_lone_surrogates(text)
+    return to_utf8(_frame(event))
 
 
 def encode(event: "ServerSentEvent") -> bytes:
@@ -120,7 +108,12 @@ def encode_json(obj: object) -> str:
 
 def _frame(event: "ServerSentEvent") -> str:
     data = event.data
-    body = "\n" if data is None else "".join([f"data: {line}\n" for line in _lines(data)]) + "\n"
+    if data is None:
+        body = "\n"
+    elif "\n" in data or "\r" in data:
+        body = "".join([f"data: {line}\n" for line in _lines(data)]) + "\n"
+    else:
+        body = f"data: {data}\n\n"
     if (name := event.event) is None:
         return body
     if not name.isprintable():

@@ -6,9 +6,9 @@ from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 from sse_relay.stores.protocol import Follower
+from sse_relay.stores.readings import Page, RunInfo, Wake
 from sse_relay.stores.redis.codec import outcome_of, unpack
 from sse_relay.stores.redis.keys import Keys
-from sse_relay.stores.terms import Page, RunInfo, Wake
 
 __all__ = ["Followers", "Hearing"]
 

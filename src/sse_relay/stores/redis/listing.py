@@ -5,9 +5,9 @@ import heapq
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
+from sse_relay.stores.readings import RunInfo
 from sse_relay.stores.redis.keys import PARTITIONS
 from sse_relay.stores.redis.snapshot import Snapshot
-from sse_relay.stores.terms import RunInfo
 
 __all__ = ["newest_first"]
 

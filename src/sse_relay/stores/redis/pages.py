@@ -12,13 +12,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from sse_relay.stores.readings import Page
 from sse_relay.stores.redis.arguments import offset_of, plain
 from sse_relay.stores.redis.keys import Keys
 from sse_relay.stores.redis.lines import Calls
 from sse_relay.stores.redis.replies import require_found
 from sse_relay.stores.redis.scripts import Command, load
 from sse_relay.stores.redis.snapshot import Snapshot
-from sse_relay.stores.terms import Page
 from sse_relay.wire.cursor import Cursor
 
 __all__ = ["INFO", "READ", "Heavy", "page_of"]

@@ -8,8 +8,8 @@ from typing import Any
 
 from sse_relay.exceptions import CursorMismatchError
 from sse_relay.stores.paging import fitting
+from sse_relay.stores.readings import Page, RunInfo
 from sse_relay.stores.redis.codec import outcome_of, unpack_all
-from sse_relay.stores.terms import Page, RunInfo
 from sse_relay.wire.cursor import Cursor
 
 __all__ = ["Snapshot", "text"]
