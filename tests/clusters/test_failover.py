@@ -17,6 +17,7 @@ from tests.stores.redis.waiting import eventually
 pytestmark = [pytest.mark.evidence, pytest.mark.timeout(120)]
 
 _logger = logging.getLogger(__name__)
+_LEASE = 90.0  # seconds: on a busy machine an election may take half a minute, and no run is to be lost meanwhile
 _FOUND_WITHIN = 2.5  # seconds, from when the Cluster has another primary
 _SILENT = 4.0  # seconds until it is noticed that a node neither answers nor hangs up: a deadline, and a sweep
 
@@ -27,7 +28,7 @@ def test_runs_go_on_through_a_failover(fault: signal.Signals, replicated: Cluste
 
     async def main() -> None:
         stores, enough = (replicated.store(prefix), replicated.store(prefix)), asyncio.Event()
-        async with Relay(stores[0], lease=20.0) as mine, Relay(stores[1], lease=20.0) as yours:
+        async with Relay(stores[0], lease=_LEASE) as mine, Relay(stores[1], lease=_LEASE) as yours:
             runs = [await mine.start(numbers(enough), key=f"{place}") for place in range(12)]
             views = [View(run.id) for run in runs for _ in range(2)]
             following = [asyncio.create_task(view.follow(yours)) for view in views]
