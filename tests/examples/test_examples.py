@@ -131,7 +131,9 @@ def respond_through(ada: openai.OpenAI, bob: openai.OpenAI) -> None:
     assert ada.responses.retrieve(found).output_text == "Let me look — 😀"
 
     with ada.responses.create(model="endless", input="Hi", stream=True) as stream:
-        found = next(iter(stream)).response.id  # type: ignore[union-attr]
+        told = iter(stream)
+        found = next(told).response.id  # type: ignore[union-attr]
+        assert any(event.type == "response.output_text.delta" for event in told)  # so the upstream was asked
     with pytest.raises(openai.NotFoundError):
         bob.responses.cancel(found)
     assert ada.responses.cancel(found).status == "cancelled"

@@ -5,7 +5,7 @@ from typing import get_type_hints
 
 import pytest
 
-from sse_relay.stores import protocol, terms
+from sse_relay.stores import protocol, readings, terms
 from sse_relay.stores.memory import MemoryStore
 from sse_relay.stores.protocol import Follower, StreamStore
 from sse_relay.testing import run_virtual
@@ -15,10 +15,11 @@ OPERATIONS = [name for name, value in vars(StreamStore).items() if callable(valu
 
 def test_every_term_has_one_home() -> None:
     """Whoever implements the contract imports all of its words from one module."""
-    assert set(terms.__all__) < set(protocol.__all__)
-    for name in terms.__all__:
-        assert getattr(protocol, name) is getattr(terms, name)
-    assert set(protocol.__all__) - set(terms.__all__) == {"Follower", "StreamStore"}
+    homes = {name: home for home in (readings, terms) for name in home.__all__}
+    assert set(protocol.__all__) == {"Follower", "StreamStore", *homes}
+    assert len(homes) == len(readings.__all__) + len(terms.__all__)
+    for name, home in homes.items():
+        assert getattr(protocol, name) is getattr(home, name)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
