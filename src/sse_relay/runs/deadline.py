@@ -1,7 +1,6 @@
 """A time limit for many short waits of one task, at the cost of one timer."""
 
 import asyncio
-from asyncio import current_task
 from typing import Any, Self
 
 __all__ = ["Deadline"]
@@ -45,7 +44,7 @@ class Deadline:
     def begin(self) -> float:
         """Begin a wait; tell when that was, by the loop's clock."""
         loop = self._loop
-        self._task = task = current_task(loop)
+        self._task = task = asyncio.current_task(loop)
         self._cancelling = 0 if task is None else task.cancelling()
         self._since = since = loop.time()
         if self._timer is None:

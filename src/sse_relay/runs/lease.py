@@ -19,7 +19,6 @@ from sse_relay.stores.protocol import Answer, Appended, Grant, StreamStore
 
 __all__ = ["Holder", "Lease", "LeaseKeeper"]
 
-_OK = Answer.OK
 _logger = logging.getLogger("sse_relay")
 _RENEWALS = 3  # in the time of one lease
 _RETRIES = 10  # in the same time, when a renewal has failed
@@ -72,7 +71,7 @@ class Lease:
     def hear(self, answered: Appended, sent_at: float) -> None:
         """Take the store's answer to an append or a renewal that was sent at that time of the loop."""
         answer = answered.answer
-        if answer is _OK or answer is Answer.DUPLICATE:
+        if answer is Answer.OK or answer is Answer.DUPLICATE:
             if (expires := sent_at + self._holds) > self.expires:
                 self.expires = expires
         elif answer is not Answer.GAP and answer is not Answer.FULL:

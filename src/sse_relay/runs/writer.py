@@ -37,7 +37,6 @@ UNAVAILABLE = Outcome(
 )
 """How a run ends whose producer was stopped because the store did not answer."""
 
-_OK = Answer.OK
 _FULL = Outcome("failed", "log_full", ErrorInfo("log_full", "The stream is too long to be kept."))
 _ROLLED_BACK = Outcome("lost", "rolled_back", ErrorInfo("rolled_back", "Stored events were lost.", None, 500))
 
@@ -215,7 +214,7 @@ class Writer:
 
     def _hear(self, answered: Appended, sent_at: float, last: int, seal: Seal | None) -> None:
         answer = answered.answer
-        if answer is _OK or answer is Answer.DUPLICATE:
+        if answer is Answer.OK or answer is Answer.DUPLICATE:
             self._settle(last)
             if seal is not None:
                 self._seal, self._sealed = None, True

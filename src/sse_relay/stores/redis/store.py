@@ -113,7 +113,7 @@ class RedisStore:
         self._trial = partial(RedisStore, client, prefix=prefix, retention=_TRIED, deadline=deadline, probe=probe)
         self._deadline = deadline
         self._heavy = Heavy()
-        self._straight = self._writes if isinstance(self._writes, Link) and not self._bounds else None
+        self._straight = self._writes if isinstance(self._writes, Link) else None
         self._head_of = lru_cache(_REMEMBERED)(self._head)
 
     @classmethod
@@ -153,7 +153,8 @@ class RedisStore:
         first, count = b"%d" % first_offset, b"%d" % len(frames)
         said = b"%b%b %b " % (told, first, count)
         if seal is None and self._straight is not None:
-            call = Call(_APPEND, keys, (fence, first, count, pack(frames), b"", said), settles=True)
+            args = fence, first, count, pack(frames), b"", said, *self._bounds
+            call = Call(_APPEND, keys, args, settles=True)
             self._straight.ask(call)
             try:
                 return appended(await call.future)
