@@ -23,6 +23,7 @@ What the library costs, beside a bare loop and its peers: ``python -m benchmarks
     │   ├── redis_writing    until acknowledged: events a second
     │   ├── redis_waiting    until acknowledged, and until seen: of one event
     │   ├── redis_live       viewers of what another process writes
+    │   ├── redis_load       that process
     │   ├── redis_replay     a log as bytes, and its end
     │   ├── redis_footprint  memory in Redis; what silent runs ask of it
     │   ├── redis_floor      commands by hand on bare sockets: the least

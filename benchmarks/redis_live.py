@@ -1,10 +1,4 @@
-"""
-How late viewers are, and what reading costs, while another process writes.
-
-``python -m benchmarks.redis_live URL STREAMS RATE SECONDS`` is the writer: it claims runs, tells their ids in one line,
-and at a line from the reader appends events at the pace of `RATE` a second in all, one run after the other. Each event
-says when its append was called, on the clock that processes share; at last it seals the runs, and tells its CPU time.
-"""
+"""How late viewers are, and what reading costs, while another process writes (`redis_load`)."""
 
 import asyncio
 import gc
@@ -21,8 +15,8 @@ from typing import TypeAlias
 
 from benchmarks.latencies import milliseconds
 from benchmarks.measure import Table, at_most, rounded
-from benchmarks.redis_floor import FRAME, command, connected
-from benchmarks.redis_runs import SEAL, claimed
+from benchmarks.redis_floor import command, connected
+from benchmarks.redis_load import STAMP
 from benchmarks.redis_server import Server
 from sse_relay import Relay
 from sse_relay.stores.redis import RedisStore
@@ -31,8 +25,7 @@ __all__ = ["CASES", "Load", "Reading", "live_table", "read"]
 
 # By turns when an event was seen, and how late it was: it leaves the garbage collector nothing to look at.
 Found: TypeAlias = "array[float]"
-_STAMP = 18  # digits of a time
-_STAMPED = re.compile(rb"data: ([0-9.]{18})")
+_STAMPED = re.compile(rb"data: ([0-9.]{%d})" % STAMP)
 SETTLE = 0.5  # seconds, whose events do not count
 BARE, OURS = "a bare SUBSCRIBE", "Relay"
 
@@ -93,7 +86,7 @@ async def read(name: str, server: Server, url: str, load: Load) -> Reading:
     """Let another process write, and read all of it here."""
     server.empty()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.redis_live", url, str(load.streams), str(load.rate), str(load.seconds),
+        sys.executable, "-m", "benchmarks.redis_load", url, str(load.streams), str(load.rate), str(load.seconds),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=1 << 24,
     )  # fmt: skip
     lines, answers = process.stdin, process.stdout
@@ -140,7 +133,7 @@ async def relayed(url: str, ids: list[str], load: Load, found: Found) -> Followe
             async for event in events:
                 if event.outcome is None:
                     now = monotonic()
-                    found.extend((now, now - float((event.data or "")[:_STAMP])))
+                    found.extend((now, now - float((event.data or "")[:STAMP])))
 
     async with Relay(store) as relay:
         viewers = [asyncio.ensure_future(view(relay, run_id)) for run_id in ids for _ in range(load.viewers)]
@@ -217,34 +210,3 @@ def _cells(name: str, load: Load, readings: list[Reading]) -> list[object]:
         cells += [rounded(value, 1 if "μ" in unit else 2), at_most(limit or 0, value, unit) if judged else ""]
     shares = [f"{part / load.seconds:.0%}" for part in (middle.reader, middle.server, middle.writer)]
     return [*cells, *shares]
-
-
-async def _write(url: str, streams: int, rate: float, seconds: float) -> None:
-    store = RedisStore.from_url(url, deadline=30)  # a busy machine makes events late, and lets none fail
-    grants = await claimed(store, streams)
-    filler = FRAME[len(b"event: text\ndata: ") + _STAMP :]
-    print(json.dumps([grant.run_id for grant in grants]), flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
-    used = process_time()
-    start = monotonic()
-    appending: list[asyncio.Task[object]] = []
-
-    async def append(number: int) -> None:
-        frame = b"event: text\ndata: %018.6f%b" % (monotonic(), filler)
-        await store.append(grants[number % streams], number // streams + 1, [frame])
-
-    count = max(int(rate * seconds), 1)
-    for number in range(count):
-        if (left := start + number / rate - monotonic()) > 0:
-            await asyncio.sleep(left)
-        appending.append(asyncio.ensure_future(append(number)))
-    await asyncio.gather(*appending)
-    print(process_time() - used, flush=True)
-    for number, grant in enumerate(grants):
-        await store.append(grant, len(range(number, count, streams)) + 1, [], SEAL)
-    await store.aclose()
-
-
-if __name__ == "__main__":
-    gc.freeze()
-    asyncio.run(_write(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))

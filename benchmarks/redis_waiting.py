@@ -1,7 +1,9 @@
 """
 How long one event takes that comes at a model's pace: until it is acknowledged, and until a viewer has it.
 
-Times are those of single events. A source notes when it yields, the store below the relay when it has the answer.
+Times are those of single events. A source notes when it yields, the store below the relay when it has the answer. What
+a thousand sources wait for comes as it does from upstreams, many a turn of the loop (`Pace`): with a timer for each
+event, the timers would cost as much as the appends.
 """
 
 import asyncio
@@ -24,7 +26,47 @@ __all__ = ["acknowledged", "bare_acknowledged", "pace_table", "seen", "slow_tabl
 
 PACES = {10: 15.0, 20: 60.0}  # events a second of each run: what its p99 may be, in ms
 _PAUSE = 0.005
+_TICK = 0.001  # seconds: the finest timer that the loop has
 BARE, OURS = "a bare script", "Relay"
+
+
+class Pace:
+    """
+    Lets each of many have its turn, at a rate, one behind the other.
+
+    Args:
+        many: How many there are.
+        rate: How many turns each has a second.
+    """
+
+    def __init__(self, many: int, rate: float) -> None:
+        self._rate = many * rate
+        self._due = [0] * many  # turns that came before they were waited for
+        self._waiting: list[asyncio.Future[None] | None] = [None] * many
+        self._loop = asyncio.get_running_loop()
+
+    async def turn(self, number: int) -> None:
+        """Wait for the next turn of one."""
+        if self._due[number]:
+            self._due[number] -= 1
+            return
+        self._waiting[number] = waiter = self._loop.create_future()
+        await waiter
+
+    async def run(self, turns: int) -> None:
+        """Give each so many turns."""
+        count, given, start = turns * len(self._due), 0, perf_counter()
+        while given < count:
+            due = min(int((perf_counter() - start) * self._rate) + 1, count)
+            for number in range(given, due):
+                place = number % len(self._due)
+                waiter, self._waiting[place] = self._waiting[place], None
+                if waiter is None:
+                    self._due[place] += 1
+                else:
+                    waiter.set_result(None)
+            given = due
+            await asyncio.sleep(_TICK)
 
 
 async def seen(url: str, count: int) -> list[float]:
@@ -56,16 +98,14 @@ async def acknowledged(_server: Server, url: str, runs: int, rate: float, second
     count = max(int(rate * seconds), 1)
     store = Acknowledging.from_url(url)
     store.expect(runs * count)
-    start = 0.0
-    ready = asyncio.Event()
+    pace = Pace(runs, rate)
 
     def source(number: int, context: RunContext) -> AsyncGenerator[ServerSentEvent, None]:
         yielded = store.yielded[context.run_id] = []
 
         async def events() -> AsyncGenerator[ServerSentEvent, None]:
-            await ready.wait()
-            for index in range(count):
-                await asyncio.sleep(start + (index + number / runs) / rate - perf_counter())
+            for _ in range(count):
+                await pace.turn(number)
                 yielded.append(perf_counter())
                 yield EVENT
             await store.done.wait()  # nor is what it takes to end a thousand runs at once
@@ -77,10 +117,8 @@ async def acknowledged(_server: Server, url: str, runs: int, rate: float, second
             for number in range(runs):
                 await relay.start(partial(source, number))
             gc.collect()  # what starting them has left behind is not measured
-            start = perf_counter() + 0.1
-            ready.set()
             used = process_time()
-            await store.done.wait()
+            await asyncio.gather(pace.run(count), store.done.wait())
             return store.seconds, (process_time() - used) * 1e6 / len(store.seconds)
     finally:
         await store.aclose()
@@ -93,19 +131,19 @@ async def bare_acknowledged(
     found: list[float] = []
     sha = str(server.client.script_load(PACKED)).encode()
     link = await BareLink.to(url)
-    start = perf_counter() + 0.1
+    pace, count = Pace(runs, rate), max(int(rate * seconds), 1)
 
     async def write(number: int) -> None:
         sent = command(b"EVALSHA", sha, b"2", b"log:%d" % number, b"wakes", FRAME)
-        for index in range(max(int(rate * seconds), 1)):
-            await asyncio.sleep(start + (index + number / runs) / rate - perf_counter())
+        for _ in range(count):
+            await pace.turn(number)
             begun = perf_counter()
             await link.ask(sent)
             found.append(perf_counter() - begun)
 
     used = process_time()
     try:
-        await asyncio.gather(*[write(number) for number in range(runs)])
+        await asyncio.gather(pace.run(count), *[write(number) for number in range(runs)])
     finally:
         link.close()
     return found, (process_time() - used) * 1e6 / len(found)
