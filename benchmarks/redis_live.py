@@ -95,13 +95,14 @@ async def read(name: str, server: Server, url: str, load: Load) -> Reading:
     found: Found = array("d")
     try:
         ids: list[str] = json.loads(await _line(answers))
-        async with CASES[name](url, ids, load, found) as finished:
+        async with CASES[name](url, ids, load, found) as seen_all:
             gc.collect()
             used, served = process_time(), server.cpu()
             begun = monotonic()
             lines.write(b"go\n")
             written = float(await _line(answers))
-            await finished()
+            async with asyncio.timeout(30):
+                await seen_all()
             reader, by_server = process_time() - used, server.cpu() - served
         await process.wait()
     finally:
@@ -124,7 +125,7 @@ Followed = AsyncGenerator[Callable[[], Awaitable[object]], None]
 @asynccontextmanager
 async def relayed(url: str, ids: list[str], load: Load, found: Found) -> Followed:
     """View each run by as many subscriptions as are wanted, of one relay."""
-    entered = asyncio.Semaphore(0)
+    entered, seen_all = asyncio.Semaphore(0), asyncio.Event()
     store = RedisStore.from_url(url)
 
     async def view(relay: Relay, run_id: str) -> None:
@@ -134,12 +135,17 @@ async def relayed(url: str, ids: list[str], load: Load, found: Found) -> Followe
                 if event.outcome is None:
                     now = monotonic()
                     found.extend((now, now - float((event.data or "")[:STAMP])))
+                    if len(found) == 2 * load.events * load.viewers:
+                        seen_all.set()
 
     async with Relay(store) as relay:
         viewers = [asyncio.ensure_future(view(relay, run_id)) for run_id in ids for _ in range(load.viewers)]
         for _ in viewers:
             await entered.acquire()
-        yield lambda: asyncio.gather(*viewers)
+        yield seen_all.wait
+        for viewer in viewers:
+            viewer.cancel()
+        await asyncio.wait(viewers)
     await store.aclose()
 
 
@@ -163,7 +169,7 @@ async def bare(url: str, _ids: list[str], load: Load, found: Found) -> Followed:
 
     hearing = asyncio.ensure_future(hear())
     try:
-        yield lambda: asyncio.wait_for(hearing, 30)
+        yield lambda: hearing
     finally:
         hearing.cancel()
         writer.close()

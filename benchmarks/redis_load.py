@@ -3,7 +3,7 @@ Events that come at a pace, from a process that leaves the machine to who reads 
 
 ``python -m benchmarks.redis_load URL STREAMS RATE SECONDS`` claims runs, tells their ids in one line, and at a line
 from the reader appends events at the pace of `RATE` a second in all, one run after the other. Each says when its append
-was sent, on the clock that processes share. At last it seals the runs, and tells its CPU time.
+was sent, on the clock that processes share. At last it tells its CPU time.
 
 The commands are those that `RedisStore.append` sends, on a bare socket that does not wait for the answers: with a task
 an event the writer would want more of two cores than the reader and the server.
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from time import monotonic, process_time, sleep
 
 from benchmarks.redis_floor import FRAME, command, connect
-from benchmarks.redis_runs import SEAL, claimed
+from benchmarks.redis_runs import claimed
 from sse_relay.stores.protocol import Grant
 from sse_relay.stores.redis import RedisStore
 from sse_relay.stores.redis.codec import pack
@@ -92,8 +92,6 @@ async def _main(url: str, streams: int, rate: float, seconds: float) -> None:
         used = process_time()
         _write(sock, Keys("sse_relay"), grants, count, rate)
         print(process_time() - used, flush=True)
-    for number, grant in enumerate(grants):
-        await store.append(grant, len(range(number, count, streams)) + 1, [], SEAL)
     await store.aclose()
 
 

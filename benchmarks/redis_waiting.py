@@ -45,13 +45,15 @@ class Pace:
         self._waiting: list[asyncio.Future[None] | None] = [None] * many
         self._loop = asyncio.get_running_loop()
 
-    async def turn(self, number: int) -> None:
+    def turn(self, number: int) -> asyncio.Future[None]:
         """Wait for the next turn of one."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
         if self._due[number]:
             self._due[number] -= 1
-            return
-        self._waiting[number] = waiter = self._loop.create_future()
-        await waiter
+            waiter.set_result(None)
+        else:
+            self._waiting[number] = waiter
+        return waiter
 
     async def run(self, turns: int) -> None:
         """Give each so many turns."""
