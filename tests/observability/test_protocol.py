@@ -42,6 +42,18 @@ async def test_a_run_is_told_from_its_claim_to_its_end() -> None:
 
 
 @on_virtual_time
+async def test_a_run_took_its_time_whether_the_store_says_so_or_not() -> None:
+    """Of a store that fails right behind the seal nobody hears when that was: the duration is this process's own."""
+    recorder = Recorder()
+    handle = process(memory())
+    async with Relay(handle, observer=recorder) as relay:
+        run = await relay.start(play("a", 1.5))
+        handle.down = {"info"}
+        await asyncio.sleep(2)
+    assert recorder.of("run_ended") == [(run.id, Outcome("completed"), 1.5)]
+
+
+@on_virtual_time
 async def test_a_start_that_makes_no_run_is_told() -> None:
     """A start that joins, is refused, or finds no store says so, and nothing else of a run."""
     recorder = Recorder()

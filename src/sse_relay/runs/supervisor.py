@@ -36,13 +36,19 @@ _SHUTDOWN = Outcome("lost", "shutdown")
 class _Live:
     """One run that is produced here; its outcome, as far as it is known here."""
 
-    __slots__ = ("info", "observer", "outcome", "production")
+    __slots__ = ("_since", "info", "observer", "outcome", "production")
 
     def __init__(self, info: RunInfo, production: Production, observer: RunObserver | None) -> None:
         self.info = info
         self.production = production
         self.observer = observer
         self.outcome: Outcome | None = None
+        self._since = asyncio.get_running_loop().time()
+
+    def ended(self, outcome: Outcome) -> RunInfo:
+        """Tell how the run ended, as far as it is known here: a store that has failed says nothing of it."""
+        seconds = asyncio.get_running_loop().time() - self._since
+        return replace(self.info, status=outcome.status, outcome=outcome, updated_at=self.info.updated_at + seconds)
 
     def hear(self, wake: Wake) -> None:
         """Take word of the run: somebody wants it to stop, or took it over."""
@@ -213,18 +219,18 @@ class Supervisor:
             outcome, unsealed = None, self._errors.outcome_of(error)
         if outcome is not None:
             live.outcome = outcome
-            self._transitions.tell(await self._info(live.info, outcome))
+            self._transitions.tell(await self._info(live, outcome))
         elif unsealed is not None:
             await self._end(live, unsealed)
         elif live.observer is not None and live.outcome is None:  # somebody else has ended it
             with suppress(SSERelayError):
                 live.outcome = (await self._store.info(live.info.id)).outcome
 
-    async def _info(self, info: RunInfo, outcome: Outcome) -> RunInfo:
+    async def _info(self, live: _Live, outcome: Outcome) -> RunInfo:
         try:
-            return await self._store.info(info.id)
+            return await self._store.info(live.info.id)
         except SSERelayError:
-            return replace(info, status=outcome.status, outcome=outcome)
+            return live.ended(outcome)
 
     async def _shut_down(self, live: _Live) -> None:
         live.production.stop("shutdown", _SHUTDOWN)
