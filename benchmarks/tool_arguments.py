@@ -1,18 +1,24 @@
-"""What the text of a growing argument costs, beside parsing all that has come at each delta."""
+"""
+What the text of a growing argument costs, beside parsing all that has come at each delta.
 
+By itself, as strings in and strings out; and for who reads a whole stream of a model's deltas by `tool_argument_text`,
+an event a delta, from a source that never suspends.
+"""
+
+import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from json import dumps
 
 from pydantic_core import from_json
 
 from benchmarks.measure import TIMES, Table, at_least, at_most, cpu_ns, interleave, rounded
+from sse_relay import ServerSentEvent, tool_argument_text
 from sse_relay.dialects import ToolCallDelta
 from sse_relay.dialects.tool_arguments import ArgumentText
-from sse_relay.dialects.tool_texts import ToolTexts
 
-__all__ = ["TEXTS", "again_and_again", "arguments", "as_it_grows", "fragments", "of_a_stream", "tables"]
+__all__ = ["TEXTS", "again_and_again", "arguments", "as_it_grows", "deltas", "fragments", "of_a_stream", "tables"]
 
 LENGTH = 200_000
 DELTA = 4
@@ -47,13 +53,20 @@ def as_it_grows(pieces: Iterable[str]) -> Iterator[str]:
     return map(ArgumentText("message").feed, pieces)
 
 
-def of_a_stream(pieces: Sequence[str]) -> Iterator[str]:
-    """Do the same for the deltas of a stream, each of which has to find its call."""
-    feed = ToolTexts("send_message", "message").feed
-    feed(ToolCallDelta(id="call_1", name="send_message", index=0))
-    for piece in pieces:
-        if (said := feed(ToolCallDelta(piece, index=0))) is not None:
-            yield said.text
+def deltas(pieces: Iterable[str]) -> list[ToolCallDelta]:
+    """Make the deltas of one call, as a model's stream has them: the first one names it, all tell its place."""
+    first = ToolCallDelta(id="call_1", name="send_message", index=0)
+    return [first, *[ToolCallDelta(piece, index=0) for piece in pieces]]
+
+
+def of_a_stream(deltas: Sequence[ToolCallDelta]) -> AsyncIterable[ServerSentEvent]:
+    """Tell the text of a stream of deltas as an application reads it."""
+
+    async def source() -> AsyncGenerator[ToolCallDelta, None]:
+        for delta in deltas:
+            yield delta
+
+    return tool_argument_text(source())
 
 
 def again_and_again(pieces: Iterable[str]) -> Iterator[str]:
@@ -74,26 +87,27 @@ def tables(*, quick: bool) -> list[Table]:
 def _beside(rounds: int, length: int, every: int) -> Table:
     table = Table(
         f"The text of {length:,} characters of arguments in deltas of {DELTA}: ms",
-        ("", "ArgumentText", "of a stream of calls", f"pydantic_core at each delta ({TIMES})", "target"),
+        ("", "pydantic_core at each delta", f"ArgumentText ({TIMES})", "target", f"tool_argument_text ({TIMES})"),
     )
-    for name in TEXTS:
-        text = arguments(name, length)
-        pieces, some = fragments(text), fragments(text, DELTA * every)
-        # To parse at each delta takes up to a minute: every so manieth is parsed, and counts so many times.
-        cases = {
-            "ours": _costing(partial(as_it_grows, pieces)),
-            "stream": _costing(partial(of_a_stream, pieces)),
-            "parsed": _costing(partial(again_and_again, some), every),
-        }
-        samples = interleave(cases, rounds)
-        ratio = samples.ratio("parsed", "ours")
-        table.add(
-            name,
-            rounded(samples.median("ours"), 1),
-            rounded(samples.median("stream"), 1),
-            f"{rounded(samples.median('parsed'), 0)} ({ratio:,.0f}{TIMES})",
-            "" if name in BARE else at_least(200, ratio, TIMES),
-        )
+    with asyncio.Runner() as runner:
+        for name in TEXTS:
+            text = arguments(name, length)
+            pieces, some = fragments(text), fragments(text, DELTA * every)
+            # To parse at each delta takes up to a minute: every so manieth is parsed, and counts so many times.
+            cases = {
+                "ours": _costing(partial(as_it_grows, pieces)),
+                "stream": _reading(runner, deltas(pieces)),
+                "parsed": _costing(partial(again_and_again, some), every),
+            }
+            samples = interleave(cases, rounds)
+            ratio = samples.ratio("parsed", "ours")
+            table.add(
+                name,
+                rounded(samples.median("parsed"), 0),
+                f"{rounded(samples.median('ours'), 1)} ({ratio:,.0f}{TIMES})",
+                "" if name in BARE else at_least(200, ratio, TIMES),
+                f"{rounded(samples.median('stream'), 1)} ({samples.ratio('parsed', 'stream'):,.0f}{TIMES})",
+            )
     return table
 
 
@@ -113,3 +127,11 @@ def _growth(rounds: int, length: int) -> Table:
 
 def _costing(run: Callable[[], Iterable[str]], times: int = 1) -> Callable[[], float]:
     return lambda: times * cpu_ns(lambda: deque(run(), 0)) / 1e6
+
+
+def _reading(runner: asyncio.Runner, deltas: Sequence[ToolCallDelta]) -> Callable[[], float]:
+    async def read() -> None:
+        async for _ in of_a_stream(deltas):
+            pass
+
+    return lambda: cpu_ns(lambda: runner.run(read())) / 1e6

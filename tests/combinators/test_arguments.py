@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -101,6 +102,34 @@ def test_any_fragments_give_the_text(data: st.DataObject, message: str, else_: s
     texts = said(call(), *[more(fragment) for fragment in fragments])
     assert "".join(texts) == received(message)
     assert "" not in texts
+
+
+_ODD: list[dict[str, Any]] = [
+    *[{"arguments": text} for text in ("", "\n", '"', '"}', "\\", "u00e9", '{"message":"b')],
+    *[{"id": text} for text in ("", "1", "2")],
+    *[{"name": text} for text in ("", "send_message", "search")],
+    *[{"index": index} for index in (None, 0, 1)],
+    {"choice": 1},
+    {"id": "2", "name": "send_message", "arguments": '{"message":"b'},
+    {"id": "2", "name": "send_message", "arguments": '{"message":"b', "index": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("index", [None, 0])
+@pytest.mark.parametrize("opening_id", [None, "1"])
+def test_more_of_a_text_is_told_as_if_its_call_were_looked_up(opening_id: str | None, index: int | None) -> None:
+    """H6: whatever comes between deltas of a text, they are told as where each is an event, whose call is looked up."""
+    plain: dict[str, Any] = {"arguments": "a", "index": index}
+    between: list[Any] = [ToolCallDelta(**{**plain, **odd}) for odd in _ODD]
+    between += [TextDelta("t"), Finish("stop"), (TextDelta("t"), 201), (ToolCallDelta(index=index), 202)]
+    opening = [call('{"message":"', index, opening_id), ToolCallDelta(**plain)]
+    for first, second in product(between, repeat=2):
+        more_of_it = ToolCallDelta(**plain)
+        items = [*opening, first, second, more_of_it, more_of_it, call('{"message":"c', 1, "3"), more_of_it]
+        events = [(event_of(item[0]), item[1]) if isinstance(item, tuple) else event_of(item) for item in items]
+        shown, expected = (everything(tool_argument_text(source(*told))) for told in (items, events))
+        assert shown == expected, items
+        assert [event.status for event in shown] == [event.status for event in expected], items
 
 
 def test_tool_and_argument_are_chosen() -> None:

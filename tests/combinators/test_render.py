@@ -542,6 +542,20 @@ def test_texts_take_the_short_way() -> None:
     assert [said for said in data(events) if said and said[0] == "<"] == ['<"b">', '<"c\\n">', '<"h">']
 
 
+def test_texts_may_be_told_in_several_lines() -> None:
+    """What a renderer says is around a text may have line breaks: each is a line of data of its own."""
+
+    class Long(Loud):
+        def renderer(self, context: RenderContext) -> Renderer:
+            return LongRenderer()
+
+    class LongRenderer(_LoudRenderer):
+        around_text = "<\n", "\n>"
+
+    said = [event.encode() for event in everything(render(source("a", "b\n"), Long()))]
+    assert b'data: <\ndata: "b\\n"\ndata: >\n\n' in said
+
+
 @given(st.lists(st.tuples(st.booleans(), hostile_text()), max_size=8), st.booleans())
 @examples(150)
 def test_the_short_way_says_the_same(texts: list[tuple[bool, str]], chat: bool) -> None:
@@ -554,7 +568,9 @@ def test_the_short_way_says_the_same(texts: list[tuple[bool, str]], chat: bool) 
         shown = (
             openai_chat(stream, model="m", completion_id="c") if chat else render(stream, OpenAIChat(completion_id="c"))
         )
-        told = b"".join(event.encode() for event in everything(shown))
+        events = everything(shown)
+        told = b"".join(event.encode() for event in events)
+        assert told == b"".join(event.replace().encode() for event in events)  # a copy is encoded field by field
         return re.sub(rb'"created":[0-9]+', b"", told)
 
     assert told(plain) == told(as_events)

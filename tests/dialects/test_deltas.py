@@ -23,7 +23,7 @@ from sse_relay.dialects import (
 )
 from sse_relay.dialects.deltas import DELTA_NAMES
 from sse_relay.exceptions import InvalidEventError
-from sse_relay.wire.encoder import encode_json
+from sse_relay.wire.encoder import encode_json, frame
 from tests.properties import examples, hostile_text, received
 
 FRAMES: list[tuple[Delta, bytes]] = [
@@ -75,8 +75,8 @@ def whole(delta: Delta) -> Delta:
 
 def test_canonical_frames() -> None:
     """The frame of each delta is exactly this: its name, and a compact object that leaves defaults out."""
-    for delta, frame in FRAMES:
-        assert event_of(delta).encode() == frame
+    for delta, expected in FRAMES:
+        assert event_of(delta).encode() == frame(event_of(delta)) == expected
     assert {type(delta) for delta, _ in FRAMES} == set(get_args(Delta)) == set(DELTA_NAMES)
 
 
@@ -94,7 +94,9 @@ def test_a_delta_is_read_back(delta: Delta) -> None:
 @given(st.sampled_from([TextDelta, ReasoningDelta, RefusalDelta]), texts)
 def test_the_short_way_writes_what_the_general_way_writes(cls: type[TextDelta], text: str) -> None:
     """Text takes a short way to its frame, and it is the same frame."""
-    assert event_of(cls(text)) == ServerSentEvent(encode_json({"text": text}), event=DELTA_NAMES[cls])
+    event = ServerSentEvent(encode_json({"text": text}), event=DELTA_NAMES[cls])
+    assert event_of(cls(text)) == event
+    assert (event_of(cls(text)).encode(), frame(event_of(cls(text)))) == (event.encode(), frame(event))
 
 
 def test_wrong_types_are_refused() -> None:

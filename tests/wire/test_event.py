@@ -11,7 +11,7 @@ from sse_relay import Outcome, ServerSentEvent
 from sse_relay.exceptions import InvalidEventError
 from sse_relay.wire.decoder import EventDecoder
 from sse_relay.wire.encoder import MAX_RETRY
-from sse_relay.wire.event import make_event
+from sse_relay.wire.event import make_data, make_event
 
 FULL = ServerSentEvent("x", event="text", id="1", retry=5, comment="c", outcome=Outcome("completed"), status=200)
 
@@ -64,7 +64,8 @@ def test_retry_out_of_range() -> None:
 def test_an_event_cannot_be_changed() -> None:
     """An event is frozen, however it was made: many viewers share one."""
     fields = ("data", "event", "id", "retry", "comment", "outcome", "status")
-    for event, field in product((FULL, make_event("x"), ServerSentEvent.json(1), FULL.replace(id="2")), fields):
+    made = (FULL, make_event("x"), make_data("x"), ServerSentEvent.json(1), FULL.replace(id="2"))
+    for event, field in product(made, fields):
         with pytest.raises(AttributeError):
             setattr(event, field, None)
     assert not hasattr(FULL, "__dict__")
@@ -100,13 +101,26 @@ def test_a_copy_keeps_everything_else() -> None:
         FULL.replace(other=2)
 
 
-@pytest.mark.parametrize("event", [ServerSentEvent(), FULL, make_event("x", cls=Part)], ids=repr)
+LINE = make_data("x", "text", "event: text\ndata: ")
+
+
+@pytest.mark.parametrize("event", [ServerSentEvent(), FULL, LINE, make_event("x", cls=Part)], ids=repr)
 def test_an_event_can_be_copied_and_pickled(event: ServerSentEvent) -> None:
     """An event survives copying and pickling with all its fields, so that it may cross processes."""
     for found in (copy.copy(event), copy.deepcopy(event), pickle.loads(pickle.dumps(event))):
         assert type(found) is type(event)
         assert found == event
         assert (found.outcome, found.status) == (event.outcome, event.status)
+        assert found.encode() == event.encode()
+
+
+def test_a_line_of_data_is_an_event_like_any_other() -> None:
+    """What is made in short equals what the constructor makes, and a copy with a change is encoded with it."""
+    whole = ServerSentEvent("x", event="text")
+    assert whole == LINE
+    assert (hash(LINE), repr(LINE), LINE.encode()) == (hash(whole), repr(whole), whole.encode())
+    for change in ({"id": "1"}, {"data": "a\nb"}, {"event": None}, {"retry": 5}, {"comment": "c"}, {"data": None}):
+        assert LINE.replace(**change).encode() == whole.replace(**change).encode()
 
 
 def test_an_event_without_data_is_not_dispatched() -> None:

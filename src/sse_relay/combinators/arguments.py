@@ -7,6 +7,8 @@ from sse_relay.combinators.source import to_event
 from sse_relay.combinators.stage import Stage, close, require_source
 from sse_relay.dialects.deltas import Finish, ToolCallDelta, delta_of, event_of_text
 from sse_relay.dialects.protocol import TerminalPart
+from sse_relay.dialects.tool_arguments import ArgumentText
+from sse_relay.dialects.tool_calls import ToolCall
 from sse_relay.dialects.tool_texts import ToolText, ToolTexts
 from sse_relay.wire.event import ServerSentEvent
 
@@ -64,11 +66,31 @@ def tool_argument_text(
 
 async def _texts(source: AsyncIterable[object], speech: "_Speech") -> AsyncGenerator[ServerSentEvent, None]:
     error: Exception | None = None
+    turn: _Turn | None = None
     try:
         try:
             async for item in source:
-                for event in speech.take(item):
+                # Nearly all of a stream: more of the text whose turn it is, which has no need to find its call.
+                if (
+                    turn is not None
+                    and type(item) is ToolCallDelta
+                    and item.index is turn.index
+                    and item.choice == 0
+                    and not item.id
+                    and not item.name
+                    and type(item.arguments) is str
+                ):
+                    text = turn.feed(item.arguments)
+                    if not turn.arguments.ended:
+                        if text:
+                            yield event_of_text(text)
+                        continue
+                    events = speech.end_turn(turn, text)
+                else:
+                    events = speech.take(item)
+                for event in events:
                     yield event
+                turn = speech.turn
         except Exception as exc:  # noqa: BLE001 - it is raised after the text that waits
             error = exc
         for event in speech.rest():
@@ -79,22 +101,50 @@ async def _texts(source: AsyncIterable[object], speech: "_Speech") -> AsyncGener
         await close(source)
 
 
-class _Speech:
-    """Items in, events out; the text of each answer in turns."""
+class _Turn:
+    """
+    The call whose text is given out, right after a delta of it.
 
-    __slots__ = ("_separator", "_status", "_texts", "_turns")
+    Whatever names neither a call nor a tool, and has the index of that delta, goes on with the call.
+    """
+
+    __slots__ = ("arguments", "call", "feed", "index")
+
+    def __init__(self, call: ToolCall, index: int | None, arguments: ArgumentText) -> None:
+        self.call = call
+        self.index = index
+        self.arguments = arguments
+        self.feed = arguments.feed
+
+
+class _Speech:
+    """
+    Items in, events out; the text of each answer in turns.
+
+    Attributes:
+        turn: Of the first answer, if the last item was of a call whose turn it is, and nothing else is to be told.
+    """
+
+    __slots__ = ("_separator", "_status", "_texts", "_turns", "turn")
 
     def __init__(self, texts: ToolTexts, separator: str) -> None:
+        self.turn: _Turn | None = None
         self._texts = texts
         self._separator = separator
         self._turns: dict[int, _Turns] = {}
         self._status: int | None = None  # of an item that nothing came of yet
 
     def take(self, item: object) -> list[ServerSentEvent]:
+        self.turn = None
         if type(item) is ToolCallDelta and type(item.arguments) is str:
             said = self._texts.feed(item)
-            events = [to_event(item)] if said is None else self._say(said)
-            return events if self._status is None else self._noted(events)
+            if said is None:
+                return self._noted([to_event(item)])
+            events = self._noted(self._say(said))
+            call = said.call
+            if call.id is not None and call.choice == 0 and self._status is None and self._turns[0].is_of(call):
+                self.turn = _Turn(call, item.index, self._texts.text)
+            return events
         event = item if type(item) is ServerSentEvent else to_event(item)
         self._status = event.status or self._status
         delta = delta_of(event) if event.event in _OF_CALLS else None
@@ -105,6 +155,11 @@ class _Speech:
         else:
             waited = self._release() if _is_terminal(event) else []
         return self._noted([*waited, event.replace(status=None) if waited else event])
+
+    def end_turn(self, turn: _Turn, text: str) -> list[ServerSentEvent]:
+        """Give out the last text of a call, and whatever waits for it."""
+        self.turn = None
+        return self._say(ToolText(turn.call, text, ended=True))
 
     def rest(self) -> list[ServerSentEvent]:
         events = self._noted(self._release())
@@ -136,6 +191,10 @@ class _Turns:
         self._separator = separator
         self._calls: dict[int, _Call] = {}  # those that have begun, in order
         self._spoke: int | None = None
+
+    def is_of(self, call: ToolCall) -> bool:
+        """Tell whether it is a call's turn, which is not over yet."""
+        return call.number == self._spoke and call.number in self._calls
 
     def say(self, said: ToolText) -> list[ServerSentEvent]:
         call, text, ended = said

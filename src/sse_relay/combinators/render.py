@@ -81,6 +81,7 @@ async def _rendered(
         opening = renderer.preamble()  # comes with the first item, so that an error before it is still an HTTP error
         around_text: tuple[str, str] | None = getattr(renderer, "around_text", None)
         before, behind = around_text or ("", "")
+        head = "data: " if (before + behind).isprintable() else None  # the text's own line breaks are escaped
         says = items is not None  # that a string is text, whatever is in it
         short = False  # whether a text may take the short way
         async for item in source:
@@ -89,6 +90,7 @@ async def _rendered(
             if short and text and ((":" not in text or text[-1] not in "\r\n") if says else text[0] not in "{["):
                 said: Any = Fields()  # what make_data does, and its call would cost a twentieth of the whole
                 said.data = f"{before}{encode_basestring(text)}{behind}"
+                said._head = head  # noqa: SLF001
                 said.event = said.id = said.retry = said.comment = said.outcome = said.status = None
                 said.__class__ = ServerSentEvent
                 yield said

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sse_relay.exceptions import InvalidEventError
 from sse_relay.wire.encoder import to_utf8
-from sse_relay.wire.event import ServerSentEvent, make_event
+from sse_relay.wire.event import ServerSentEvent, make_data, make_event
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -117,6 +117,8 @@ _TYPES: dict[str, type[Delta]] = {
 DELTA_NAMES: dict[type[Any], str] = {cls: name for name, cls in _TYPES.items()}
 """The event name of each delta's canonical frame."""
 
+_TEXT_HEAD = "event: text\ndata: "  # of a frame, in front of its data
+
 # A field without a default has `dataclasses.MISSING` here, which differs from every value.
 _DEFAULTS = {cls: tuple((item.name, item.default) for item in fields(cls)) for cls in DELTA_NAMES}
 
@@ -131,10 +133,12 @@ def event_of(delta: Delta) -> ServerSentEvent:
     Raises:
         InvalidEventError: A field has another type than it is declared with.
     """
-    name = DELTA_NAMES[type(delta)]
     # Text is nearly all of a stream: the general way costs six times as much.
-    if isinstance(delta, (TextDelta, ReasoningDelta, RefusalDelta)) and delta.choice == 0 and type(delta.text) is str:
-        return make_event(f'{{"text":{encode_basestring(delta.text)}}}', name)
+    if type(delta) is TextDelta and delta.choice == 0 and type(delta.text) is str:
+        return make_data(f'{{"text":{encode_basestring(delta.text)}}}', "text", _TEXT_HEAD)
+    name = DELTA_NAMES[type(delta)]
+    if isinstance(delta, (ReasoningDelta, RefusalDelta)) and delta.choice == 0 and type(delta.text) is str:
+        return make_data(f'{{"text":{encode_basestring(delta.text)}}}', name, f"event: {name}\ndata: ")
     said = {key: value for key, default in _DEFAULTS[type(delta)] if (value := getattr(delta, key)) != default}
     try:
         event = make_event(_encode(said), name)
@@ -149,7 +153,7 @@ def event_of_text(text: str, choice: int = 0) -> ServerSentEvent:
     """Write a text as the canonical event of its `TextDelta`."""
     if choice:
         return event_of(TextDelta(text, choice=choice))
-    return make_event(f'{{"text":{encode_basestring(text)}}}', "text")
+    return make_data(f'{{"text":{encode_basestring(text)}}}', "text", _TEXT_HEAD)
 
 
 def delta_of(event: ServerSentEvent) -> Delta | None:

@@ -36,9 +36,12 @@ class ToolTexts:
     Args:
         tool: The tool's name.
         argument: The argument's key, or the path to it, as `ArgumentText` takes it.
+
+    Attributes:
+        text: The arguments of the call of the tool that `feed` found last.
     """
 
-    __slots__ = ("_argument", "_calls", "_latest", "_text", "_texts", "_tool")
+    __slots__ = ("_argument", "_calls", "_latest", "_texts", "_tool", "text")
 
     def __init__(self, tool: str, argument: str | Sequence[str | int]) -> None:
         self._tool = tool
@@ -46,7 +49,7 @@ class ToolTexts:
         self._calls = ToolCalls()
         self._texts: dict[tuple[int, int], ArgumentText] = {}
         self._latest: ToolCall | None = None  # the call that spoke last, and its text
-        self._text = ArgumentText(argument)
+        self.text: ArgumentText = ArgumentText(argument)
 
     def feed(self, delta: ToolCallDelta) -> ToolText | None:
         """Take the next delta; None: it is of another tool's call."""
@@ -57,7 +60,7 @@ class ToolTexts:
             place = call.choice, call.number
             if place not in self._texts:
                 self._texts[place] = ArgumentText(self._argument)
-            self._latest, self._text = call, self._texts[place]
-        text = self._text
+            self._latest, self.text = call, self._texts[place]
+        text = self.text
         told: ToolText = _make(ToolText, (call, text.feed(delta.arguments), text.ended))
         return told

@@ -53,12 +53,19 @@ def encode(event: "ServerSentEvent") -> bytes:
     Raises:
         InvalidEventError: The event's name or id has a control character.
     """
-    data, name, event_id = event.data, event.event, event.id
-    if data is None or "\n" in data or "\r" in data or event.retry is not None or event.comment is not None:
+    if (head := event._head) is not None:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        text = f"{head}{event.data}\n\n"
+    elif (
+        (data := event.data) is None
+        or "\n" in data
+        or "\r" in data
+        or event.retry is not None
+        or event.comment is not None
+    ):
         require_encodable(event)
         text = _of_connection(event, _frame(event))
-    elif event_id is None:
-        if name is None:
+    elif (event_id := event.id) is None:
+        if (name := event.event) is None:
             text = f"data: {data}\n\n"
         else:
             if not name.isprintable():
@@ -67,7 +74,7 @@ def encode(event: "ServerSentEvent") -> bytes:
     else:
         if not event_id.isprintable():
             require_encodable(event)
-        if name is None:
+        if (name := event.event) is None:
             text = f"id: {event_id}\ndata: {data}\n\n"
         else:
             if not name.isprintable():
@@ -107,6 +114,8 @@ def encode_json(obj: object) -> str:
 
 
 def _frame(event: "ServerSentEvent") -> str:
+    if (head := event._head) is not None:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return f"{head}{event.data}\n\n"
     data = event.data
     if data is None:
         body = "\n"

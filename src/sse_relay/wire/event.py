@@ -20,9 +20,15 @@ class Fields:
 
     A frozen dataclass's own constructor costs four times as much. A class without slots of its own takes the place of
     this one most cheaply.
+
+    Attributes:
+        _head: All that its frame has in front of the data, if that is one line and there is nothing to refuse; None:
+            whoever encodes the event looks at every field.
     """
 
-    __slots__ = _FIELDS
+    __slots__ = (*_FIELDS, "_head")
+
+    _head: str | None
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -128,16 +134,26 @@ def make_event(  # noqa: PLR0917 - positional, because it is called once an even
     self.comment = comment
     self.outcome = outcome
     self.status = status
+    self._head = None
     self.__class__ = cls
     made: ServerSentEvent = self
     return made
 
 
-def make_data(data: str) -> ServerSentEvent:
-    """Make an event that is nothing but data, as nearly all of a long stream are."""
+def make_data(data: str, event: str | None = None, head: str = "data: ") -> ServerSentEvent:
+    """
+    Make an event that is nothing but one line of data, as nearly all of a long stream are.
+
+    Args:
+        data: The line.
+        event: A name without control characters.
+        head: What its frame has in front of the data: the line with the name, too.
+    """
     self: Any = Fields()
     self.data = data
-    self.event = self.id = self.retry = self.comment = self.outcome = self.status = None
+    self.event = event
+    self._head = head
+    self.id = self.retry = self.comment = self.outcome = self.status = None
     self.__class__ = ServerSentEvent
     made: ServerSentEvent = self
     return made
