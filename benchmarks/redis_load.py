@@ -19,9 +19,9 @@ from time import monotonic, process_time, sleep
 
 from benchmarks.redis_floor import FRAME, command, connect
 from benchmarks.redis_runs import claimed
-from sse_relay.stores.protocol import Grant
 from sse_relay.stores.redis import RedisStore
 from sse_relay.stores.redis.codec import pack
+from sse_relay.stores.redis.head import Head
 from sse_relay.stores.redis.keys import Keys
 from sse_relay.stores.redis.scripts import Flavour, load
 
@@ -39,12 +39,10 @@ def _stamped() -> bytes:
     return b"%b%018.6f%b" % (_HEAD, monotonic(), _FILLER)
 
 
-def _append(keys: Keys, grant: Grant, offset: int) -> bytes:
+def _append(head: Head, offset: int) -> bytes:
     """Write what appends one event."""
-    first = b"%d" % offset
-    said = b"log %b %b %b 1 " % (grant.run_id.encode(), grant.epoch.encode(), first)
-    args = b"%d" % grant.fence, first, b"1", pack([_stamped()]), b"", said
-    return _APPEND.command(Flavour.OLD, (keys.run(grant.run_id),), args, loads=False)
+    words = head.words(offset, offset, pack([_stamped()]))
+    return _APPEND.written(Flavour.OLD, words, head.count, loads=False)
 
 
 class _Answers:
@@ -63,17 +61,17 @@ class _Answers:
                 return
             if not said or _REFUSED.search(said):
                 raise RuntimeError(said or "the server has hung up")
-            self._count += said.count(b"*")
+            self._count += said.count(b"o")
 
 
-def _write(sock: socket.socket, keys: Keys, grants: Sequence[Grant], count: int, rate: float) -> None:
+def _write(sock: socket.socket, heads: Sequence[Head], count: int, rate: float) -> None:
     """Append the events when they are due."""
     answers = _Answers(sock)
     sent, start = 0, monotonic()
     while sent < count:
         due = min(int((monotonic() - start) * rate) + 1, count)
-        rows = [divmod(number, len(grants)) for number in range(sent, due)]
-        sock.sendall(b"".join([_append(keys, grants[place], row + 1) for row, place in rows]))
+        rows = [divmod(number, len(heads)) for number in range(sent, due)]
+        sock.sendall(b"".join([_append(heads[place], row + 1) for row, place in rows]))
         sent = due
         answers.take(sent, socket.MSG_DONTWAIT)
         sleep(max(start + sent / rate - monotonic(), _TICK))
@@ -85,12 +83,13 @@ async def _main(url: str, streams: int, rate: float, seconds: float) -> None:
     grants = await claimed(store, streams)
     print(json.dumps([grant.run_id for grant in grants]), flush=True)
     sys.stdin.readline()
-    count = max(int(rate * seconds), 1)
+    keys, count = Keys("sse_relay"), max(int(rate * seconds), 1)
+    heads = [Head(keys, grant.run_id, grant.epoch, grant.fence, ()) for grant in grants]
     with connect(url) as sock:
         sock.sendall(command(b"SCRIPT", b"LOAD", _APPEND.text(Flavour.OLD).source))
         sock.recv(100)
         used = process_time()
-        _write(sock, Keys("sse_relay"), grants, count, rate)
+        _write(sock, heads, count, rate)
         print(process_time() - used, flush=True)
     await store.aclose()
 

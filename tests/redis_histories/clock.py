@@ -33,6 +33,9 @@ for _, name in ipairs(names) do
     for _, time in ipairs({'created', 'updated', 'ttl'}) do
       redis.call('HINCRBY', name, time, -1000 * milliseconds)
     end
+    if (redis.call('HGET', name, 'steady') or '') ~= '' then
+      redis.call('HINCRBY', name, 'steady', -1000 * milliseconds)
+    end
   elseif kind == 'zset' then
     for _, member in ipairs(redis.call('ZRANGE', name, 0, -1)) do
       redis.call('ZINCRBY', name, -1000 * milliseconds, member)

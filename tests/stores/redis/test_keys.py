@@ -38,6 +38,8 @@ def test_a_run_is_where_its_key_is() -> None:
             assert name.startswith(tag)
     assert KEYS.wakes(KEYS.new_run_id("a")) == KEYS.slot("a").split("}")[0] + "}:wakes"
     assert KEYS.stops(KEYS.new_run_id("a")) == KEYS.slot("a").split("}")[0] + "}:stops"
+    assert KEYS.log("p17-}:run:") == "app:{p17}:log:p17-}:run:"
+    assert KEYS.recent("p17-}:run:") == "app:{p17}:recent:p17-}:run:"
 
 
 def test_an_id_tells_its_partition() -> None:

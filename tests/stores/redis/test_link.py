@@ -89,6 +89,47 @@ def test_a_connection_that_died_while_idle_costs_no_call(server: Server, prefix:
     asyncio.run(main())
 
 
+def test_others_hear_before_whoever_asked(server: Server, prefix: str) -> None:
+    """What a script tells others after a silence leaves the server before its answer; frequent calls ask no more."""
+    tell = Script("append", "redis.call('PUBLISH', KEYS[1], ARGV[1]) return ARGV[1]")
+
+    async def main() -> None:
+        client = server.client()
+        heard: list[tuple[str, bytes]] = []
+        connector = Connector(server.client(), 5.0)
+        ready = asyncio.Event()
+        ear = Ear(connector.connect, lambda _, said: heard.append(("heard", said)), lambda _: ready.set(), 5.0)
+        ear.listen(prefix)
+        await ready.wait()
+        link = Link(connector.connect, 5.0)
+        await link.call(tell, [prefix], b"connected")
+        heard.clear()
+
+        async def ask(said: bytes) -> None:
+            heard.append(("answered", await link.call(tell, [prefix], said)))
+
+        before = await pings(client)
+        for number in range(20):
+            await asyncio.sleep(0.003)
+            await ask(b"%d" % number)
+        assert await pings(client) == before + 20
+        for _ in range(1000):
+            await ask(b"more")
+        assert await pings(client) < before + 20 + 100
+        assert heard[:40] == [(how, b"%d" % number) for number in range(20) for how in ("heard", "answered")]
+        await link.aclose()
+        await ear.aclose()
+        await client.aclose()
+
+    asyncio.run(main())
+
+
+async def pings(client: Any) -> int:
+    told = (await client.info("commandstats")).get("cmdstat_ping", {"calls": 0})
+    calls: int = told["calls"]
+    return calls
+
+
 def test_a_server_that_hangs_is_given_up(server: Server) -> None:
     """A half-open connection costs the deadline; after it a new one is tried."""
 

@@ -35,6 +35,7 @@ def test_every_answer_is_known() -> None:
     """Each word of an append is one of the contract, with the last record and the reason to stop, in any text."""
     for answer in Answer:
         assert appended([answer.value.encode(), 5, None]) == Appended(answer, 5)
+    assert appended(b"ok", 7) == Appended(Answer.OK, 7)
     reason = "us\u00e9r \ud800"
     assert appended([b"ok", 1, reason.encode("utf-8", "surrogatepass")]).cancel == reason
 

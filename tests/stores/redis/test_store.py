@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from sse_relay import Outcome, Relay, RunNotFoundError, StoreUnavailableError
-from sse_relay.stores.protocol import Answer, Grant, Opening, RunInfo, Seal
+from sse_relay.stores.protocol import Answer, Appended, Grant, Opening, RunInfo, Seal
 from sse_relay.stores.redis import RedisStore
+from sse_relay.stores.redis.keys import Keys
 from sse_relay.testing import StoreLaw, StoreUnderTest, cancel_at_every_await, store_contract
 from tests.stores.redis.proxy import Proxy, through
 from tests.stores.redis.servers import Server
@@ -397,6 +398,41 @@ async def numbers(pause: float = 0.01, count: int = 10_000) -> AsyncIterator[str
         await asyncio.sleep(pause)
 
 
+def test_most_appends_take_the_short_path(server: Server, prefix: str) -> None:
+    """I2: the next batch of a running log costs six commands; a stopped run hears why, a sealed one takes none."""
+
+    async def main() -> None:
+        client = server.client()
+        store = server.store(prefix)
+        grant = await start(store)
+        await store.append(grant, 1, [b"data: 1\n\n"])
+        for offset in range(2, 12):
+            await client.config_resetstat()
+            assert (await store.append(grant, offset, [b"data: x\n\n"])).answer is Answer.OK
+            stats = await client.info("commandstats")
+            told = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
+            for ours in ("config", "config|resetstat", "info", "ping"):
+                told.pop(ours, None)
+            assert told == {
+                "evalsha": 1, "hmget": 1, "time": 1, "strlen": 1, "append": 1, "hset": 1, "publish": 1,
+            }  # fmt: skip
+        run = await store.info(grant.run_id)
+        assert (run.last_offset, run.status) == (11, "running")
+        await store.cancel(grant.run_id, "user")
+        assert await store.append(grant, 12, [b"data: y\n\n"]) == Appended(Answer.OK, 12, "user")
+        await client.hset(Keys(prefix).run(grant.run_id), "ttl", "1")  # it is time to keep the log for longer
+        for offset in (13, 14):
+            assert await store.append(grant, offset, [b"data: y\n\n"]) == Appended(Answer.OK, offset, "user")
+        other = await start(store)
+        await store.append(other, 1, [b"data: 1\n\n"])
+        await store.append(other, 2, [], SEAL)
+        assert (await store.append(other, 3, [b"data: z\n\n"])).answer is Answer.SEALED
+        await store.aclose()
+        await client.aclose()
+
+    asyncio.run(main())
+
+
 def test_a_run_is_viewed_and_stopped_from_another_process(server: Server, prefix: str) -> None:
     """L3, I1: a run of one relay is found, viewed and stopped by another, and its viewer sees every record once."""
 
@@ -475,6 +511,7 @@ PRODUCER = """
 import asyncio, sys
 from sse_relay import Relay
 from sse_relay.stores.redis import RedisStore
+from sse_relay.stores.redis.keys import Keys
 
 async def source():
     while True:

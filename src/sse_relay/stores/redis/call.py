@@ -11,7 +11,7 @@ from sse_relay.exceptions import StoreUnavailableError
 from sse_relay.stores.redis.resp import pack
 from sse_relay.stores.redis.scripts import Command, Flavour, Script
 
-__all__ = ["REFUSALS", "Call", "RefusedError"]
+__all__ = ["REFUSALS", "Call", "RefusedError", "Written"]
 
 
 _SETTLES_WITHIN = 0.25  # seconds: long for a server that answers, short for whoever cancels when it does not
@@ -134,3 +134,29 @@ class Call:
     def _settle(self) -> None:
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
+
+
+class Written(Call):
+    """
+    One run of a script whose keys and arguments are written already, as there is one an event.
+
+    Args:
+        script: Which one.
+        keys: Its keys.
+        words: How many keys there are, they, and the arguments, as the server reads them.
+        count: How many words that is.
+    """
+
+    __slots__ = ("_count", "_words")
+
+    def __init__(self, script: Script, keys: Sequence[str], words: bytes, count: int) -> None:
+        super().__init__(script, keys, (), True)  # noqa: FBT003 - positional, as above
+        self._words = words
+        self._count = count
+
+    def packed(self, flavour: Flavour) -> bytes:
+        """Write the command."""
+        self._sent = True
+        script: Any = self.script
+        packed: bytes = script.written(flavour, self._words, self._count, loads=self._loads)
+        return packed

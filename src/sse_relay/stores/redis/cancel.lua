@@ -5,7 +5,7 @@ if not run then
 end
 if not run.outcome and not run.cancel then
   insist(run.key)
-  redis.call('HSET', run.key, 'cancel', ARGV[1])
+  redis.call('HSET', run.key, 'cancel', ARGV[1], 'steady', '')
   local _, _, _, _, _, stops = names(run.key)
   publish(stops, {'cancel', quoted(run.id), quoted(ARGV[1])}, '')
 end

@@ -83,6 +83,14 @@ class Keys:
         """Name where it is heard what is added to the logs of a run's partition."""
         return f"{self.run(run_id).partition('}')[0]}}}:wakes"
 
+    def log(self, run_id: str) -> str:
+        """Name a run's log."""
+        return self.run(run_id).replace("}:run:", "}:log:", 1)
+
+    def recent(self, run_id: str) -> str:
+        """Name what is gathered of a run's log."""
+        return self.run(run_id).replace("}:run:", "}:recent:", 1)
+
     def stops(self, run_id: str) -> str:
         """Name where it is heard what is done to a run's partition over the heads of producers."""
         return f"{self.run(run_id).partition('}')[0]}}}:stops"

@@ -6,6 +6,9 @@ are. Only many of them do not wait for its end, so that the server and we work a
 is made, and answered where the reply comes in, so that no task stands between. The tasks that ask own none of the input
 and output, so that none of them can break it by being cancelled.
 
+A server writes first to whom it had something to say last. After a silence, what tells others something is asked behind
+a PING: so they hear of it before whoever asked, and what he does with his answer is not in between.
+
 Nothing that may have reached the server is sent a second time: only whoever asked knows whether that is safe.
 """
 
@@ -23,6 +26,7 @@ from sse_relay.stores.redis.bundle import Bundle, bundled
 from sse_relay.stores.redis.call import Call
 from sse_relay.stores.redis.connection import Connection, Server, greet
 from sse_relay.stores.redis.pipe import Pipe
+from sse_relay.stores.redis.resp import pack
 from sse_relay.stores.redis.scripts import Command, Flavour, Script
 
 __all__ = ["Link"]
@@ -35,10 +39,30 @@ _MOST_UNDER_WAY = 200  # calls
 _NOBODYS = Context()  # what is sent for all of them is not part of the request that asked last
 Lost = Callable[[], None]
 
+_PING = pack(b"PING")
+_SILENCE = 0.001  # seconds; where calls are more frequent the time of all of them counts, and not how long one takes
+
 _MISTAKEN = {
     True: "the server is one of a Cluster: make the store of a RedisCluster, or with from_url(url, cluster=True)",
     False: "the server is not one of a Cluster: make the store of a Redis, or with from_url(url)",
 }
+
+
+class _Pong:
+    """What waits for the answer to a PING: nobody."""
+
+    __slots__ = ("until",)
+
+    replies = 1
+    asking = False
+    waits = None
+    calls: Sequence[Call] = ()
+
+    def __init__(self) -> None:
+        self.until: float = 0.0
+
+    def answered(self, reply: object) -> bool:  # noqa: ARG002 - whatever it is
+        return False
 
 
 class Link:
@@ -56,7 +80,9 @@ class Link:
         self._deadline = deadline
         self._lost = lost
         self._queue: deque[Call] = deque()
-        self._asked: deque[Call | Bundle] = deque()  # who waits for replies
+        self._asked: deque[Call | Bundle | _Pong] = deque()  # who waits for replies
+        self._pong = _Pong()
+        self._alone_at = 0.0  # the last call that was sent by itself, by the loop's clock
         self._parts: list[object] = []  # of the reply that is coming
         self._timer: asyncio.TimerHandle | None = None
         self._crowded = False  # the last exchange had several calls, so there may be more in this turn of the loop
@@ -100,6 +126,10 @@ class Link:
         """
         if self._closed:
             raise StoreUnavailableError("this store is closed")
+        is_busy = self._asked or self._queue or self._crowded or self._scheduled
+        if self._pipe is not None and not (is_busy or call.joins or isinstance(call.script, Command)):
+            self._alone(call, self._pipe)
+            return
         self._queue.append(call)
         if not self._scheduled and (not self._asked or self._is_due()):
             if self._crowded or call.joins or isinstance(call.script, Command):  # a script says what a command means
@@ -160,11 +190,29 @@ class Link:
         if self._idle is not None and not (self._asked or self._queue or self._idle.done()):
             self._idle.set_result(None)
 
+    def _alone(self, call: Call, pipe: Pipe) -> None:
+        """Send a call beside which there is none, as most are where runs are slow."""
+        loop = asyncio.get_running_loop()
+        now, before = loop.time(), self._alone_at
+        self._alone_at = now
+        call.until = until = now + self._deadline
+        packed = call.packed(self._flavour)
+        if call.script.tells and now - before > _SILENCE:
+            packed = _PING + packed
+            self._pong.until = until
+            self._asked.append(self._pong)
+        self._asked.append(call)
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._look, context=_NOBODYS)
+        pipe.send(packed)
+
     def _begin(self, pipe: Pipe) -> None:
         """Send what is next: calls by themselves, so many or so large, and behind them those that may be one."""
         loop = asyncio.get_running_loop()
         until, flavour, size = loop.time() + self._deadline, self._flavour, 0
-        queue, packed, joined = self._queue, list[bytes](), list[Call]()
+        queue = self._queue
+        packed: list[bytes] = []
+        joined: list[Call] = []
         while queue and len(packed) < _MOST_CALLS and size < _MOST_BYTES:
             call = queue.popleft()
             if call.future.done():
@@ -206,7 +254,7 @@ class Link:
         if (self._queue or self._idle is not None) and self._is_due():
             self._send()
 
-    def _whole(self, call: Call | Bundle) -> object:
+    def _whole(self, call: Call | Bundle | _Pong) -> object:
         parts, self._parts = self._parts, []
         if call.waits is not None and isinstance(count := parts[-1], int) and count < call.waits[0]:
             _logger.warning("the end of a run is on %d of %d replicas only, after %d ms", count, *call.waits)

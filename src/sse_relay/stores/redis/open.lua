@@ -50,10 +50,10 @@ local log, index, leases, _, recent = names(KEYS[1])
 local lease, kept = tonumber(ARGV[5]), tonumber(ARGV[6])
 run = {key = KEYS[1], kept = kept, lease = lease}
 run.ttl = later(run, now)
-local fields = {
-  'id', ARGV[1], 'claim', claim, 'fingerprint', ARGV[4], 'lease', ARGV[5], 'kept', ARGV[6], 'epochs', ARGV[7],
-  'dialect', ARGV[8], 'metadata', ARGV[9], 'fence', '1', 'last', '0', 'stored', '0', 'created', int(now),
-  'updated', int(now), 'ttl', int(run.ttl),
+local fields = { -- first what each append looks for: they are looked through in their order
+  'fence', '1', 'last', '0', 'stored', '0', 'steady', steady(run), 'updated', int(now), 'id', ARGV[1], 'claim', claim,
+  'fingerprint', ARGV[4], 'lease', ARGV[5], 'kept', ARGV[6], 'epochs', ARGV[7], 'dialect', ARGV[8], 'metadata', ARGV[9],
+  'created', int(now), 'ttl', int(run.ttl),
 }
 if slot then
   add(fields, 'key', ARGV[11], 'slot', slot)

@@ -2,7 +2,8 @@
 --
 -- A run is a hash; its fields: id, key, metadata, dialect, created, updated, lease, kept (the retention), fence, last,
 -- stored, trimmed and size (where logs are bounded), epochs ("first:4,second": the first one ended at 4), outcome,
--- cancel, claim, fingerprint, slot and start (the names that lead to it), ttl (when its log may go), trace (if any).
+-- cancel, claim, fingerprint, slot and start (the names that lead to it), ttl (when its log may go), steady (until when an
+-- append has to look after nothing else: not the ttl, not how the run ended; or ''), trace (if any).
 --
 -- Its log is a stream, whose entries are named by their last record and how many they hold, up to the record `stored`;
 -- the records after that are in a string beside it. There small batches gather until they fill a node of the stream:
@@ -102,12 +103,17 @@ local function later(run, now)
   return now + math.max(run.kept, run.lease) + math.floor(run.kept / 2)
 end
 
+-- Tell until when an append may leave that as it is, and has nothing to tell its producer; '' if it may not.
+local function steady(run)
+  return (run.outcome or run.cancel) and '' or int(run.ttl - math.max(run.kept, run.lease))
+end
+
 -- Note a sign of life.
 local function touch(run, now)
   run.updated = now
   if now + math.max(run.kept, run.lease) > run.ttl then
     run.ttl = later(run, now)
-    redis.call('HSET', run.key, 'updated', int(now), 'ttl', int(run.ttl))
+    redis.call('HSET', run.key, 'updated', int(now), 'ttl', int(run.ttl), 'steady', steady(run))
     expire(run, now)
   else
     redis.call('HSET', run.key, 'updated', int(now))
@@ -196,11 +202,11 @@ local function write(run, batch, now)
   local late = now + math.max(run.kept, run.lease) > run.ttl
   if batch.outcome ~= '' then
     run.outcome, run.ttl = batch.outcome, now + run.kept
-    add(fields, 'outcome', batch.outcome, 'ttl', int(run.ttl))
+    add(fields, 'outcome', batch.outcome, 'ttl', int(run.ttl), 'steady', '')
     redis.call('ZREM', leases, run.key)
   elseif late then
     run.ttl = later(run, now)
-    add(fields, 'ttl', int(run.ttl))
+    add(fields, 'ttl', int(run.ttl), 'steady', steady(run))
   end
   redis.call('HSET', run.key, unpack(fields))
   if late or run.outcome then

@@ -25,8 +25,10 @@ def require_found(run_id: str, reply: list[Any]) -> None:
         raise RunExpiredError(run_id)
 
 
-def appended(reply: list[Any]) -> Appended:
-    """Read what became of an append or a renewal."""
+def appended(reply: Any, last_offset: int = 0) -> Appended:  # noqa: ANN401 - what the script answers
+    """Read what became of an append, which may have ended at that offset, or of a renewal."""
+    if reply == b"ok":
+        return Appended.told(Answer.OK, last_offset, None)
     word, last, cancel = reply
     return Appended.told(_ANSWERS[word], last, None if cancel is None else text(cancel))
 

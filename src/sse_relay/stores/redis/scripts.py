@@ -54,12 +54,14 @@ class Script:
 
     Attributes:
         name: Its file's name.
+        tells: Whether others are to hear what it does before whoever asked.
     """
 
-    __slots__ = ("_texts", "name")
+    __slots__ = ("_texts", "name", "tells")
 
     def __init__(self, name: str, body: str, prelude: str = "", guard: str = "", fast: str = "") -> None:
         self.name: str = name
+        self.tells: bool = name == "append"
         self._texts = [_text(name, flavour, (fast, prelude, guard, body)) for flavour in Flavour]
 
     def text(self, flavour: Flavour) -> Text:
@@ -74,6 +76,13 @@ class Script:
             return pack(word, script, b"1", keys[0].encode(), *args)
         return pack(word, script, b"%d" % len(keys), *[key.encode() for key in keys], *args)
 
+    def written(self, flavour: Flavour, words: bytes, count: int, *, loads: bool) -> bytes:
+        """Write the command, of which so many words are written already."""
+        text = self._texts[flavour]
+        if loads:
+            return b"*%d\r\n$4\r\nEVAL\r\n$%d\r\n%b\r\n%b" % (2 + count, len(text.source), text.source, words)
+        return b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n%b" % (2 + count, text.sha, words)
+
 
 class Command:
     """
@@ -84,6 +93,8 @@ class Command:
     """
 
     __slots__ = ("name",)
+
+    tells = False
 
     def __init__(self, name: str) -> None:
         self.name: str = name

@@ -10,7 +10,6 @@ from asyncio import CancelledError
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, Literal, Self, Unpack
-from urllib.parse import quote_from_bytes
 
 from redis.asyncio import Redis, RedisCluster
 
@@ -29,11 +28,12 @@ from sse_relay.stores.protocol import (
     Wake,
 )
 from sse_relay.stores.redis.arguments import of_bounds, of_opening, of_seal, plain
-from sse_relay.stores.redis.call import Call
+from sse_relay.stores.redis.call import Written
 from sse_relay.stores.redis.checkup import checkup
 from sse_relay.stores.redis.codec import outcome_text, pack
 from sse_relay.stores.redis.findings import Finding
 from sse_relay.stores.redis.follower import Followers
+from sse_relay.stores.redis.head import Head
 from sse_relay.stores.redis.keys import Keys, hash_slot
 from sse_relay.stores.redis.lines import Lines
 from sse_relay.stores.redis.link import Link
@@ -149,15 +149,13 @@ class RedisStore:
         self, grant: Grant, first_offset: int, frames: Sequence[bytes], seal: Seal | None = None
     ) -> Appended:
         """Add records, and with a seal close the log and free its key."""
-        keys, fence, told = self._head_of(grant.run_id, grant.epoch, grant.fence)
-        first, count = b"%d" % first_offset, b"%d" % len(frames)
-        said = b"%b%b %b " % (told, first, count)
+        head = self._head_of(grant.run_id, grant.epoch, grant.fence)
+        last = first_offset - 1 + len(frames)
         if seal is None and self._straight is not None:
-            args = fence, first, count, pack(frames), b"", said, *self._bounds
-            call = Call(_APPEND, keys, args, settles=True)
+            call = Written(_APPEND, head.keys, head.words(first_offset, last, pack(frames)), head.count)
             self._straight.ask(call)
             try:
-                return appended(await call.future)
+                return appended(await call.future, last)
             except CancelledError:
                 await call.left()
                 raise
@@ -165,8 +163,8 @@ class RedisStore:
         if seal is not None:
             calls, waits, packed = self._seals, self._waits, [*frames, seal.frame]
             outcome = plain(outcome_text(seal.outcome))
-        args = fence, first, count, pack(packed), outcome, said, *self._bounds
-        return appended(await calls.call(_APPEND, keys, *args, settles=True, waits=waits))
+        args = head.args(first_offset, last, pack(packed), outcome)
+        return appended(await calls.call(_APPEND, head.keys, *args, settles=True, waits=waits), last)
 
     async def renew(self, grants: Collection[Grant]) -> Mapping[str, Appended]:
         """Renew many leases."""
@@ -247,10 +245,8 @@ class RedisStore:
         answer: list[Any] = await self._reads.call(_LIST, [self._keys.index(partition)], before, plain(_LISTED_AT_ONCE))
         return answer
 
-    def _head(self, run_id: str, epoch: str, fence: int) -> tuple[tuple[str], bytes, bytes]:
-        """Write what all appends by one grant have in common: the key, the fence, what followers are told first."""
-        told = b"log %b %b " % (quote_from_bytes(plain(run_id), safe=".:{}_-").encode(), epoch.encode())
-        return (self._keys.run(run_id),), plain(fence), told
+    def _head(self, run_id: str, epoch: str, fence: int) -> Head:
+        return Head(self._keys, run_id, epoch, fence, self._bounds)
 
     def _found(self, run_id: str, reply: list[Any]) -> RunInfo:
         require_found(run_id, reply)
