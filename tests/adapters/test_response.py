@@ -510,7 +510,7 @@ async def test_a_store_that_fails_in_mid_stream_ends_the_body(caplog: pytest.Log
     store = memory()
     handle = FaultyStore(store)
     async with Relay(store) as elsewhere, Relay(handle) as relay:
-        run = await elsewhere.start(play(*map(str, range(600)), 20.0, "last"))
+        run = await elsewhere.start(play(*map(str, range(3600)), 20.0, "last"))
         await asyncio.sleep(1)
         with ExitStack() as faults:
 
@@ -520,10 +520,10 @@ async def test_a_store_that_fails_in_mid_stream_ends_the_body(caplog: pytest.Log
 
             exchange = await Exchange(on_send=fail_after_a_page).view(EventStreamResponse(relay.subscribe(run.id)))
         assert exchange.complete
-        assert exchange.names == list(map(str, range(500)))
+        assert exchange.names == list(map(str, range(3000)))
         assert "may resume" in caplog.text
         resumed = await Exchange().view(EventStreamResponse(relay.subscribe(run.id, exchange.events[-1].id)))
-        assert exchange.names + resumed.names == [*map(str, range(600)), "last", "end"]
+        assert exchange.names + resumed.names == [*map(str, range(3600)), "last", "end"]
 
 
 # Arguments

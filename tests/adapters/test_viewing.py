@@ -470,12 +470,12 @@ async def test_an_outage_is_an_error_where_clients_cannot_resume(
     """I7: the store fails in mid-stream: a client that resumes comes back; any other gets a typed error."""
     store = FaultyStore(memory())
     async with Relay(store) as relay:
-        run = await start(relay, *["1"] * 800)
+        run = await start(relay, *["1"] * 3300)
         with store.at(2 if after is None else 3, down, "read"):
             exchange = await view(relay, run, after, dialect=Totals(has_ids=resumable))
         assert exchange.status == 200
         assert exchange.complete
-        assert len(exchange.events) == (1001 if after is None else 0) + (0 if resumable else 2)
+        assert len(exchange.events) == (6001 if after is None else 0) + (0 if resumable else 2)
         if resumable:
             assert "may resume" in caplog.text
         else:

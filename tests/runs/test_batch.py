@@ -142,11 +142,13 @@ def test_what_is_cut_came_when_the_whole_did() -> None:
     assert Batch(page()).after(2).heard_at == 0.0
 
 
-@pytest.mark.parametrize(
-    "lengths",
-    [[10] * 5000, [900] * 500, [10, 70_000, 10, 10], [70_000] * 3, [30_000] * 7, [0] * 70, [1] * 63 + [60_000], []],
-    ids=lambda lengths: f"{len(lengths)} of {max(lengths, default=0)} at most",
-)
+LENGTHS = [
+    [10] * 5000, [900] * 500, [10, 70_000, 10, 10], [70_000] * 3, [30_000] * 7, [0] * 70, [1] * 63 + [60_000],
+    [60_000] + [10] * 5000, [10] * 300 + [3000] * 60 + [10] * 3000, [],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lengths", LENGTHS, ids=lambda lengths: f"{len(lengths)} of {max(lengths, default=0)} at most")
 def test_native_chunks_are_whole_records_and_bounded(lengths: list[int]) -> None:
     """L6: chunks have 64 KiB of frames at most, or one frame; together they are the records, each behind its id."""
     frames = [b"data: " + b"x" * length + b"\n\n" for length in lengths]
@@ -159,3 +161,23 @@ def test_native_chunks_are_whole_records_and_bounded(lengths: list[int]) -> None
         assert chunk.startswith(b"id: an-epoch:")
         assert count == 1 or len(chunk) <= (1 << 16) + heads * count
     assert len(chunks) <= 2 * sum(map(len, frames)) // (1 << 16) + 4
+
+
+OFFSETS = st.integers(1, 20) | st.integers(985, 1005) | st.integers(9_700, 10_005) | st.integers(999_990, 10**9)
+RECORDS = st.binary(max_size=40) | st.sampled_from([b"", b"%b%d", b"\n\n", b"a: b\r\r\n\n\nid: 7\n\n", b"x" * 300])
+
+
+@given(
+    st.lists(RECORDS, max_size=30) | st.lists(RECORDS, min_size=270, max_size=300),
+    OFFSETS,
+    st.sampled_from([0, 0, 5]),
+)
+def test_each_record_is_told_behind_its_id(frames: list[bytes], first: int, trimmed: int) -> None:
+    """I3, I7: whatever is in records, each is told once, behind its own id, and all behind the gap, if there is one."""
+    info = RunInfo("run", None, "running", "an-epoch", 10**9, None, 0.0, 0.0)
+    batch = Batch(Page(info, "an-epoch", first + trimmed, frames, first - 1))
+    said = b"".join(b"id: an-epoch:%d\n%b" % record for record in enumerate(frames, first + trimmed))
+    gap = b'{"after":%d,"next":%d,"reason":"trimmed"}' % (first - 1, first + trimmed)
+    ahead = b"id: an-epoch:%d\nevent: gap\ndata: %b\n\n" % (first + trimmed - 1, gap) if trimmed else b""
+    assert b"".join(batch.native()) == ahead + said
+    assert b"".join(batch.native()) == ahead + said

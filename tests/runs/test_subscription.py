@@ -414,7 +414,7 @@ def test_a_store_error_reaches_the_viewer() -> None:
         store = memory()
         handle = process(store, deaf=True)
         async with Relay(store) as here, Relay(handle) as there:
-            run = await here.start(numbers(1000, 0.001))
+            run = await here.start(numbers(4000, 0.001))
             await here.wait(run.id)
             async with there.subscribe(run.id) as events:
                 seen = [await anext(events)]
@@ -425,7 +425,7 @@ def test_a_store_error_reaches_the_viewer() -> None:
                 handle.down = False
                 async for event in events:
                     seen.append(event)  # noqa: PERF401
-            assert said(seen) == [*map(str, range(1, 1001)), "end"]
+            assert said(seen) == [*map(str, range(1, 4001)), "end"]
 
     run_virtual(main())
 

@@ -4,6 +4,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, final
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["Batch"]
 
 _MAX_CHUNK = 1 << 16  # bytes
-_FEW = 64  # records in a chunk
+_NEARLY = _MAX_CHUNK * 15 // 16
+_FEW = 16  # records
+_DIGITS = 8  # of an offset, or fewer, and what is behind it
+_THOUSAND = 1000
 _MAX_RUN = 128  # texts: a dialect writes some 300 bytes around each
 _PLAIN = re.compile(r"^(?:event: (.+)\n)?data: (.*)\n\n", re.MULTILINE)
 
@@ -100,19 +104,15 @@ class Batch:
         if self._native is not None:
             yield self._native
             return
+        frames = self.page.frames
         ahead = self._gap().encode() if self.has_gap else b""
-        record = b"id: %b:%%d\n%%b" % self.epoch.encode()
-        chunks = list(_ranges(self.page.frames, self.first))
-        for index, (first, frames) in enumerate(chunks):
-            numbered: list[int | bytes] = [0] * (2 * len(frames))
-            numbered[::2] = range(first, first + len(frames))
-            numbered[1::2] = frames
-            chunk = record * len(frames) % tuple(numbered)  # half of what a format for each takes
-            chunk = chunk if index else ahead + chunk
-            if len(chunks) == 1:
-                self._native = chunk
-            yield chunk
-        if ahead and not chunks:
+        for number, chunk in _chunks(b"id: %b:" % self.epoch.encode(), frames, self.first):
+            whole = ahead + chunk if ahead else chunk
+            if number == len(frames):
+                self._native = whole
+            yield whole
+            ahead = b""
+        if ahead:
             yield ahead
 
     def after(self, offset: int) -> "Batch":
@@ -150,19 +150,41 @@ class Batch:
         return ServerSentEvent.json(said, event="gap", id=f"{self.epoch}:{self.first - 1}")
 
 
-def _ranges(frames: Sequence[bytes], first: int) -> Iterator[tuple[int, Sequence[bytes]]]:
-    """Divide frames into chunks, each as long as it may be, nearly, or a single frame."""
-    step = _MAX_CHUNK // (max(map(len, frames), default=0) or 1)
-    if step >= min(len(frames), _FEW):  # there is no long one among them
-        for begin in range(0, len(frames), step):
-            yield first + begin, frames[begin : begin + step]
-        return
-    ends = list(accumulate(map(len, frames)))
-    begin = size = 0
+def _chunks(prefix: bytes, frames: Sequence[bytes], first: int) -> Iterator[tuple[int, bytes]]:
+    """Put ids before frames, so many a chunk as there were room for in the last one: to measure all takes longer."""
+    begin, some = 0, frames[:_FEW]
+    size = sum(map(len, some)) + len(some) * (len(prefix) + _DIGITS)
     while begin < len(frames):
-        end = max(bisect_right(ends, size + _MAX_CHUNK, begin), begin + 1)
-        yield first + begin, frames[begin:end]
-        begin, size = end, ends[end - 1]
+        some = frames[begin : begin + max(len(some) * _NEARLY // size, 1)]
+        chunk = _numbered(prefix, some, first + begin)
+        if len(chunk) > _MAX_CHUNK and len(some) > 1:
+            some = some[: bisect_right(list(accumulate(map(len, some))), _MAX_CHUNK) or 1]
+            chunk = _numbered(prefix, some, first + begin)
+        yield len(some), chunk
+        begin += len(some)
+        size = len(chunk)
+
+
+def _numbered(prefix: bytes, frames: Sequence[bytes], first: int) -> bytes:
+    """Put an id before each frame, in three parts: what a thousand have in common, its last digits, the frame."""
+    if len(frames) == 1:
+        return b"%b%d\n%b" % (prefix, first, frames[0])
+    parts = [b""] * (3 * len(frames))
+    parts[2::3] = frames
+    offset, behind = first, first + len(frames)
+    while offset < behind:  # half of what a format for each takes
+        thousands, digits = divmod(offset, _THOUSAND)
+        count = min(_THOUSAND - digits, behind - offset)
+        begin, end = 3 * (offset - first), 3 * (offset - first + count)
+        parts[begin:end:3] = [b"%b%d" % (prefix, thousands) if thousands else prefix] * count
+        parts[begin + 1 : end : 3] = _digits(b"%03d\n" if thousands else b"%d\n")[digits : digits + count]
+        offset += count
+    return b"".join(parts)
+
+
+@cache
+def _digits(written: bytes) -> list[bytes]:
+    return [written % number for number in range(_THOUSAND)]
 
 
 def _decoded(frames: Sequence[bytes], prefix: str, first: int) -> list[ServerSentEvent]:

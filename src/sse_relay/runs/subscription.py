@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Subscription"]
 
 _PAGE = 500  # records that are read at once
-_LONG_PAGE = 2000  # by one who is far behind: each page costs a round trip
+_LONG_PAGE = 3000  # by one who is far behind: each page costs a round trip
 _NOTHING: Iterator[ServerSentEvent] = iter(())
 _ENTER = "enter the subscription first: async with relay.subscribe(…) as events"
 
@@ -36,7 +36,7 @@ class Subscription:
     **Order and delivery**: each record after the cursor once, in order; an event's id is its cursor, and the last one
     is the ``end``. Records that were trimmed are said by a ``gap`` event, never skipped in silence. **Closing** leaves
     the run alone. **Cancellation** of a read loses no event: reading on, or coming back with the last id, goes on
-    right behind it. **Buffering**: a page of the log, which has 2,000 records and `page_bytes` at most, or
+    right behind it. **Buffering**: a page of the log, which has 3,000 records and `page_bytes` at most, or
     a single record that is larger; nobody waits for a viewer.
 
     Attributes:
@@ -169,7 +169,7 @@ class Subscription:
         self._window = window = self._tail.enter(self.run_id)
         try:
             await self._look(self.run_id)
-            page = await self._store.read(self.run_id, self._after, max_bytes=self._page_bytes)
+            page = await self._store.read(self.run_id, self._after, limit=_LONG_PAGE, max_bytes=self._page_bytes)
         except BaseException:
             self._leave()
             raise

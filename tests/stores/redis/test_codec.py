@@ -16,6 +16,33 @@ def test_frames_come_back(batches: list[list[bytes]]) -> None:
     assert unpack_all(map(pack, batches), len(frames)) == frames
 
 
+FRAMES = st.binary(max_size=40) | st.sampled_from(
+    [b"", b"\n\n", b"a\r\n\nb\n\n", b"x" * 255, b"x" * 256, b"x" * 70_000]
+)
+BATCHES = st.lists(FRAMES, min_size=1, max_size=6) | st.lists(FRAMES, min_size=250, max_size=300)
+ENTRIES = st.lists(st.lists(BATCHES, min_size=1, max_size=3), min_size=1, max_size=3)
+
+
+@given(ENTRIES)
+def test_entries_of_any_batches_come_back(entries: list[list[list[bytes]]]) -> None:
+    """I4: entries of one batch or more, of one frame to 300, of a byte a length or more, come back as they were."""
+    frames = [frame for batches in entries for batch in batches for frame in batch]
+    assert unpack_all([b"".join(map(pack, batches)) for batches in entries], len(frames)) == frames
+
+
+@given(ENTRIES, st.data())
+def test_what_is_cut_off_or_added_is_noticed(entries: list[list[list[bytes]]], data: st.DataObject) -> None:
+    """I7: an entry that ends too soon or too late is an error, wherever it is cut, and whatever follows."""
+    packed = [b"".join(map(pack, batches)) for batches in entries]
+    count = sum(len(batch) for batches in entries for batch in batches)
+    damaged = data.draw(st.integers(0, len(packed) - 1))
+    cut = data.draw(st.integers(0, len(packed[damaged]) - 1))
+    for wrong in (packed[damaged][:cut], packed[damaged] + b"B", packed[damaged] + b"B\1\0"):
+        told = [*packed[:damaged], wrong, *packed[damaged + 1 :]]
+        with pytest.raises(StoreContractError, match="damaged"):
+            unpack_all(told, count)
+
+
 def test_frames_of_all_sizes_come_back() -> None:
     """Long frames and many come back; a short one costs a byte, one of more than 255 two, and a batch as much again."""
     for size in (255, 256, 65_535, 65_536, 1 << 20):

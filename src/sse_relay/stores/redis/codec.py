@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from typing import Any
 
 from sse_relay.exceptions import StoreContractError
@@ -11,6 +12,7 @@ from sse_relay.outcome import ErrorInfo, Outcome
 __all__ = ["outcome_of", "outcome_text", "pack", "unpack", "unpack_all"]
 
 _WIDTHS = {b"B"[0]: 1, b"H"[0]: 2, b"I"[0]: 4}  # bytes of each number of a batch, by its first byte
+_MANY = 4  # frames of a batch, from which on reading them costs half of what slicing does
 _SHORT, _HEAD = b"B\1", 3  # how a batch begins of one frame that is not long; and with its length
 
 
@@ -47,24 +49,29 @@ def unpack_all(suites: Iterable[bytes], count: int) -> list[bytes]:
         StoreContractError: They are not what `pack` makes of so many.
     """
     frames = list[bytes]()
-    add = frames.append
     is_whole = True
     try:
         for packed in suites:
-            at, size = 0, len(packed)
+            at, size, stream = 0, len(packed), BytesIO(packed)
             while at < size:
-                begin = at + 1 + (width := _WIDTHS[packed[at]])
-                number = int.from_bytes(packed[at + 1 : begin], "little")
-                lengths: Iterable[int] = packed[begin : begin + number]  # of a byte each, as nearly always
-                if width > 1:
-                    lengths = struct.unpack_from(f"<{number}{chr(packed[at])}", packed, begin)
+                kind = packed[at]
+                begin = at + 1 + (width := _WIDTHS[kind])
+                number = packed[at + 1] if width == 1 else int.from_bytes(packed[at + 1 : begin], "little")
                 at = begin + number * width
-                for length in lengths:
-                    end = at + length
-                    add(packed[at:end])
-                    at = end
+                lengths: Sequence[int] = packed[begin:at]  # of a byte each, as nearly always
+                if width > 1:
+                    lengths = struct.unpack_from(f"<{number}{chr(kind)}", packed, begin)
+                if number >= _MANY:
+                    stream.seek(at)
+                    frames += map(stream.read, lengths)
+                    at += sum(lengths)
+                else:
+                    for length in lengths:
+                        end = at + length
+                        frames.append(packed[at:end])
+                        at = end
             is_whole = is_whole and at == size
-    except (KeyError, struct.error):
+    except (IndexError, KeyError, struct.error):
         is_whole = False
     if not is_whole or len(frames) != count:
         raise StoreContractError(f"an entry of {count} records is damaged")

@@ -3,7 +3,8 @@ Pages of logs, each with the state of its run.
 
 As a rule one script tells both in one instant. But whatever goes through Lua is copied there and back, which takes more
 time than all the rest; so who wants much gets the entries by a command of the server's own, and the state by a script
-right behind it. What the older entries hold is the same in the newer state, or that tells where their epoch ended.
+right behind it, with what gathers behind the last entry. What the older entries hold is the same in the newer state, or
+that tells where their epoch ended.
 
 That command knows no bytes. A run whose entries turn out to be far more than a page is read by the script from then on.
 """
@@ -14,8 +15,10 @@ from typing import Any
 
 from sse_relay.stores.readings import Page
 from sse_relay.stores.redis.arguments import offset_of, plain
+from sse_relay.stores.redis.call import Call
 from sse_relay.stores.redis.keys import Keys
 from sse_relay.stores.redis.lines import Calls
+from sse_relay.stores.redis.link import Link
 from sse_relay.stores.redis.replies import require_found
 from sse_relay.stores.redis.scripts import Command, load
 from sse_relay.stores.redis.snapshot import Snapshot
@@ -25,7 +28,7 @@ __all__ = ["INFO", "READ", "Heavy", "page_of"]
 
 INFO, READ = load("info"), load("read")
 _ENTRIES = Command("XRANGE")
-_MUCH = 1000  # records
+_MUCH = 500  # records
 _MOST_RECORDS = 10**9
 _ENTRY = 1 << 13  # bytes that an entry holds, as a rule
 _MOST_HEAVY = 1000  # runs that are remembered
@@ -51,7 +54,7 @@ class Heavy:
 
 
 async def page_of(
-    calls: Calls, keys: Keys, run_id: str, after: _Place, bounds: tuple[int, int], *, heavy: Heavy | None
+    calls: Calls, keys: Keys, run_id: str, after: _Place, bounds: tuple[int, int], *, link: Link | None, heavy: Heavy
 ) -> Page:
     """
     Read what follows a place.
@@ -62,8 +65,8 @@ async def page_of(
         run_id: The run.
         after: The place.
         bounds: The most records, and the most bytes of them.
-        heavy: Of which runs not to get the entries; None: of none, for what is asked one after the other may be
-            answered by two servers.
+        link: The same; None: what is asked one after the other may be answered by two servers.
+        heavy: Of which runs not to get the entries.
 
     Raises:
         CursorMismatchError: The log never had the place.
@@ -73,10 +76,10 @@ async def page_of(
     """
     limit, max_bytes = min(bounds[0], _MOST_RECORDS), bounds[1]
     if (
-        heavy is not None
+        link is not None
         and limit >= _MUCH
         and run_id not in heavy
-        and (page := await _entries(calls, keys.run(run_id), run_id, after, (limit, max_bytes), heavy=heavy))
+        and (page := await _entries(link, keys.run(run_id), run_id, after, (limit, max_bytes), heavy=heavy))
     ):
         return page
     args = plain(offset_of(after)), plain(limit), plain(max_bytes)
@@ -87,31 +90,37 @@ async def page_of(
 
 
 async def _entries(
-    calls: Calls, name: str, run_id: str, after: _Place, bounds: tuple[int, int], *, heavy: Heavy
+    link: Link, name: str, run_id: str, after: _Place, bounds: tuple[int, int], *, heavy: Heavy
 ) -> Page | None:
-    """Read whole entries; None: what follows is not in any, or not only."""
+    """Read whole entries, and what gathers; None: what follows is not in these, or not only."""
     begin, (limit, max_bytes) = offset_of(after), bounds
     until, count = min(begin + limit, _MOST_RECORDS), max(max_bytes // _ENTRY, 1)
     within = b"(%d%b" % (begin, _ENDS), b"%d%b" % (until, _ENDS), b"COUNT", plain(count)
-    asked = calls.call(_ENTRIES, [name.replace("}:run:", "}:log:", 1)], *within), calls.call(INFO, [name])
-    entries, reply = await asyncio.gather(*asked)
-    if not entries:
-        return None
+    log = name.replace("}:run:", "}:log:", 1)
+    asked = Call(_ENTRIES, [log], within), Call(INFO, [name], [plain(begin), plain(until)])
+    for call in asked:  # without a task for each
+        link.ask(call)
+    entries, reply = await asyncio.gather(*[call.future for call in asked])
     require_found(run_id, reply)
-    first, number, batches = _together(entries)
+    snapshot, (first, number, batches) = Snapshot(reply[1]), _together(entries + reply[2:])
+    if first > begin + 1 or (snapshot.last > begin and not batches):
+        return None  # it was trimmed, or has vanished, or meanwhile what gathered has become an entry
     if sum(map(len, batches)) > 2 * max_bytes:
         heavy.note(run_id)
-    page = Snapshot(reply[1]).page(0 if after is None else after, bounds, first, number, batches)
-    return page if page.frames else None
+    page = snapshot.page(0 if after is None else after, bounds, first, number, batches)
+    return page if page.frames or not entries else None
 
 
 def _together(entries: Sequence[Any]) -> tuple[int, int, list[bytes]]:
     """Tell the first record, how many follow up to the next hole, and their batches."""
-    first, last, batches = 0, 0, list[bytes]()
-    for name, (_, packed) in entries:
-        end, count = map(int, name.split(b"-"))
-        if last and end - count != last:
+    if not entries:
+        return 0, 0, []
+    names = list(map(int, b"-".join([name for name, _ in entries]).split(b"-")))
+    first = last = names[0] - names[1]
+    batches = list[bytes]()
+    for (_, (_, packed)), end, count in zip(entries, names[::2], names[1::2], strict=True):
+        if end - count != last:
             break
-        first, last = first or end - count + 1, end
+        last = end
         batches.append(packed)
-    return first, last + 1 - first, batches
+    return first + 1, last - first, batches

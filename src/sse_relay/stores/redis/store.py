@@ -186,9 +186,8 @@ class RedisStore:
     ) -> Page:
         """Read the records after a place, and the run's state."""
         require_page(limit, max_bytes)
-        one_node = self._lines.topology is None
-        bounds = limit, max_bytes
-        page = await page_of(self._reads, self._keys, run_id, after, bounds, heavy=self._heavy if one_node else None)
+        link, bounds = self._reads if isinstance(self._reads, Link) else None, (limit, max_bytes)
+        page = await page_of(self._reads, self._keys, run_id, after, bounds, link=link, heavy=self._heavy)
         self._followers.learn(page.info)
         return page
 
