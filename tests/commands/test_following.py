@@ -88,10 +88,10 @@ async def test_a_read_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     ear = Ear()
     store = Failing()
     async with Relay(store) as relay:
-        run = await relay.start(texts(1200)())
+        run = await relay.start(texts(4000)())
         await relay.wait(run.id)
         outcome = await follow_run(store, run.id, None, ear)
-    assert [event.id for event in ear.events] == [f"{run.epoch}:{number}" for number in range(1, 1202)]
+    assert [event.id for event in ear.events] == [f"{run.epoch}:{number}" for number in range(1, 4002)]
     assert ear.worries == ["gone for a moment; trying again"]
     assert outcome is not None
 
