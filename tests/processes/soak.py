@@ -133,8 +133,8 @@ class Soak:
                 self._note(run, f"cancelled by {name}: {how}")
                 self.counts["cancels"] += 1
                 self._check(how, f"cancel of {run}")
-            case {"answers": answers}:
-                self.counts.update({f"append {answer}": times for answer, times in answers.items()})
+            case {"answer": answer}:
+                self.counts[f"append {answer}"] += 1
             case _:
                 self._wrong.append(f"{name} said {told}")
 
