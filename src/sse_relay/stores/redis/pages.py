@@ -79,7 +79,7 @@ async def page_of(
         link is not None
         and limit >= _MUCH
         and run_id not in heavy
-        and (page := await _entries(link, keys.run(run_id), run_id, after, (limit, max_bytes), heavy=heavy))
+        and (page := await _entries(link, keys, run_id, after, (limit, max_bytes), heavy=heavy))
     ):
         return page
     args = plain(offset_of(after)), plain(limit), plain(max_bytes)
@@ -90,14 +90,14 @@ async def page_of(
 
 
 async def _entries(
-    link: Link, name: str, run_id: str, after: _Place, bounds: tuple[int, int], *, heavy: Heavy
+    link: Link, keys: Keys, run_id: str, after: _Place, bounds: tuple[int, int], *, heavy: Heavy
 ) -> Page | None:
     """Read whole entries, and what gathers; None: what follows is not in these, or not only."""
     begin, (limit, max_bytes) = offset_of(after), bounds
     until, count = min(begin + limit, _MOST_RECORDS), max(max_bytes // _ENTRY, 1)
     within = b"(%d%b" % (begin, _ENDS), b"%d%b" % (until, _ENDS), b"COUNT", plain(count)
-    log = name.replace("}:run:", "}:log:", 1)
-    asked = Call(_ENTRIES, [log], within), Call(INFO, [name], [plain(begin), plain(until)])
+    state = [plain(begin), plain(until)]
+    asked = Call(_ENTRIES, [keys.log(run_id)], within), Call(INFO, [keys.run(run_id)], state)
     for call in asked:  # without a task for each
         link.ask(call)
     entries, reply = await asyncio.gather(*[call.future for call in asked])
